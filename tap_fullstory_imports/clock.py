@@ -1,0 +1,25 @@
+"""The time as the tap sees it: one place, so that tests can make it run faster."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+
+def now() -> float:
+    """Seconds on a clock that never goes back."""
+    return time.monotonic()
+
+
+def today() -> datetime:
+    """The time of day in UTC, for dates that a server names."""
+    return datetime.now(timezone.utc)
+
+
+def wait(condition: threading.Condition, seconds: float | None) -> None:
+    """Wait until the condition is notified, for so many seconds at the most."""
+    condition.wait(seconds)

@@ -1,0 +1,144 @@
+"""An answer's bytes as a page: decoded once, its numbers and texts as they came."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    import requests
+
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_RESULT_FIELDS = {"results", "total_records", "next_page_token", "imports", "job"}
+_INT_DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
+
+
+class UnreadableAnswerError(ValueError):
+    """The body of an answer is not what the API promises."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a job's results.
+
+    Attributes:
+        rows: The rows, as decoded. An answer may leave them out when it has none.
+        total: How many rows the whole job has, by the API's word; None where the
+            answer does not say.
+        next_page_token: What to send for the next page; None on the last one.
+    """
+
+    rows: list[dict[str, Any]]
+    total: int | None
+    next_page_token: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the API says of a job as a whole.
+
+    Attributes:
+        status: ``PROCESSING``, ``COMPLETED``, ``FAILED``, or a word added later.
+        imported: How many of its events were imported.
+    """
+
+    status: str
+    imported: int
+
+
+def page_of(response: requests.Response) -> Page:
+    """The page that an answer holds; decoded at the first call, kept for the next.
+
+    Raises:
+        UnreadableAnswerError: If the answer does not hold a page.
+    """
+    kept = vars(response)
+    if "page" not in kept:
+        kept["page"] = _read_page(_decode_answer(response.content))
+    page: Page = kept["page"]
+    return page
+
+
+def status_of(response: requests.Response) -> Status:
+    """The job status that an answer holds. A missing count is 0, a default of JSON's.
+
+    Raises:
+        UnreadableAnswerError: If the answer does not hold a job status.
+    """
+    answer = _decode_answer(response.content)
+    job = answer.get("job") or {}
+    if not isinstance(job, dict):
+        raise UnreadableAnswerError("its `job` is not an object")
+    return Status(
+        status=str(job.get("status") or "UNKNOWN"),
+        imported=_count(answer.get("imports")) or 0,
+    )
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Whole numbers become int of any size, others Decimal: both keep every digit. What
+    the fast decoder refuses and the standard library reads (lone surrogates, a byte
+    order mark) is read by the standard library.
+
+    Raises:
+        UnreadableAnswerError: If the body is not a JSON object. The text says why and
+            never quotes the body.
+    """
+    try:
+        answer = _DECODER.decode(body)
+    except (ValueError, RecursionError):
+        answer = _decode_slowly(body)
+    if not isinstance(answer, dict):
+        raise UnreadableAnswerError("it is not a JSON object")
+    return answer
+
+
+def _decode_answer(body: bytes) -> dict[str, Any]:
+    answer = decode_object(body)
+    if answer.keys() & {"code", "message"} and not answer.keys() & _RESULT_FIELDS:
+        raise UnreadableAnswerError("it is an error in spite of its status 200")
+    return answer
+
+
+def _decode_slowly(body: bytes) -> Any:
+    try:
+        return json.loads(
+            body,
+            parse_float=Decimal,
+            parse_int=lambda text: (int if len(text) < _INT_DIGITS else Decimal)(text),
+            parse_constant=lambda _: None,  # NaN and Infinity: JSON has no such number
+        )
+    except RecursionError:
+        msg = "it is nested too deeply"
+    except json.JSONDecodeError as error:
+        msg = f"it is not JSON: {error.msg} at byte {error.pos:,} of {len(body):,}"
+    except UnicodeDecodeError:
+        raise UnreadableAnswerError("it is not text in UTF-8")
+
+
+def _read_page(answer: dict[str, Any]) -> Page:
+    rows = answer.get("results")
+    if rows is None:
+        rows = []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UnreadableAnswerError("its `results` are not a list of objects")
+    token = answer.get("next_page_token") or None
+    if token is not None and not isinstance(token, str):
+        raise UnreadableAnswerError("its `next_page_token` is not a text")
+    return Page(rows, _count(answer.get("total_records")), token)
+
+
+def _count(value: Any) -> int | None:
+    """Read a count, which the API writes as a text or as a number."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        return None

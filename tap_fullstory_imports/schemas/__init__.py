@@ -1,0 +1,1 @@
+"""One JSON schema for each stream."""

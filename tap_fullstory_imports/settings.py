@@ -1,0 +1,398 @@
+"""The tap's settings: their schema, and what a JSON schema can't check."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from singer_sdk import typing as th
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.typing import (
+    DEFAULT_JSONSCHEMA_VALIDATOR,
+    extend_validator_with_defaults,
+)
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+NAME = "tap-fullstory-imports"
+SCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property(
+        "api_key",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="API key",
+        description=(
+            "Fullstory API key of the level Architect or Admin, with or without a"
+            " leading `Basic `."
+        ),
+    ),
+    th.Property(
+        "job_ids",
+        th.ArrayType(th.StringType()),
+        title="Job IDs",
+        description=(
+            "The import jobs to read. A list, a JSON array as text, or"
+            " comma-separated text."
+        ),
+    ),
+    th.Property(
+        "jobs_file",
+        th.StringType(),
+        title="Jobs file",
+        description=(
+            "Path of a file of job IDs, joined with `job_ids`: one on a line, with"
+            " blank lines and lines that begin with `#` left out, or a JSON array."
+        ),
+    ),
+    th.Property(
+        "api_url",
+        th.StringType(),
+        default="https://api.fullstory.com",
+        title="API URL",
+        description=(
+            "Address of the API. Plain `http` is accepted for a loopback address only."
+        ),
+    ),
+    th.Property(
+        "include_schema",
+        th.BooleanType(),
+        default=False,
+        title="Include schema",
+        description="Whether to ask for the types of each event's properties.",
+    ),
+    th.Property(
+        "job_wait_timeout",
+        th.NumberType(minimum=0),
+        default=300,
+        title="Job wait timeout",
+        description=(
+            "Seconds that one run waits in all for jobs that are still processing,"
+            " once nothing else is left to read. 0: it does not wait."
+        ),
+    ),
+    th.Property(
+        "unfinished_jobs",
+        th.StringType(allowed_values=["defer", "fail"]),
+        default="defer",
+        title="Unfinished jobs",
+        description=(
+            "What to do with jobs that are still processing at the timeout: `defer`"
+            " leaves them for the next run, `fail` fails them."
+        ),
+    ),
+    th.Property(
+        "missing_jobs",
+        th.StringType(allowed_values=["fail", "skip"]),
+        default="fail",
+        title="Missing jobs",
+        description="What to do with a job that the API does not know (404).",
+    ),
+    th.Property(
+        "count_mismatch",
+        th.StringType(allowed_values=["fail", "warn"]),
+        default="fail",
+        title="Count mismatch",
+        description=(
+            "What to do with a job whose number of rows is not the one that the API"
+            " reports: `fail` reads it again in the next run, `warn` accepts it."
+        ),
+    ),
+    th.Property(
+        "request_timeout",
+        th.NumberType(exclusive_minimum=0, maximum=3600),
+        default=60,
+        title="Request timeout",
+        description="Seconds in which a request must be answered in full.",
+    ),
+    th.Property(
+        "max_attempts",
+        th.IntegerType(minimum=1, maximum=20),
+        default=8,
+        title="Maximum attempts",
+        description="How often a request is tried before its job fails.",
+    ),
+    th.Property(
+        "max_retry_wait",
+        th.NumberType(minimum=0),
+        default=300,
+        title="Maximum retry wait",
+        description=(
+            "Seconds of the longest single wait that the API may ask for by"
+            " `Retry-After`. If it asks for more, the job fails."
+        ),
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType(),
+        default=f"{NAME}/{version(NAME)}",
+        title="User agent",
+        description="The `User-Agent` of every request.",
+    ),
+    additional_properties=False,
+).to_dict()
+OWN = frozenset(SCHEMA["properties"])
+_Validator = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
+_WORDS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run, checked. See `SCHEMA` for what each one means."""
+
+    api_key: str = field(repr=False)
+    job_ids: tuple[str, ...]
+    api_url: str
+    include_schema: bool
+    job_wait_timeout: float
+    unfinished_jobs: str
+    missing_jobs: str
+    count_mismatch: str
+    request_timeout: float
+    max_attempts: int
+    max_retry_wait: float
+    user_agent: str
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Check what the schema can't, and read the jobs file.
+
+        Args:
+            config: Settings that `check` found no fault with.
+
+        Raises:
+            ConfigValidationError: If a setting can't be used.
+        """
+        values = {name: config[name] for name in OWN & config.keys()}
+        job_ids = _unique_job_ids(
+            values.pop("job_ids", []), values.pop("jobs_file", "")
+        )
+        values["api_key"] = _checked_key(values["api_key"])
+        values["api_url"] = _checked_url(values["api_url"])
+        if not _is_header_text(values["user_agent"]):
+            raise fault("`user_agent` must be printable ASCII text on one line.")
+        return cls(job_ids=job_ids, **values)
+
+
+def fault(sentence: str) -> ConfigValidationError:
+    """An error that tells the user which setting to change, and how."""
+    return ConfigValidationError("Unusable settings", errors=[sentence])
+
+
+def from_environment(prefix: str) -> dict[str, str]:
+    """The tap's own settings that the environment holds, as text."""
+    return {
+        name: os.environ[prefix + name.upper()]
+        for name in OWN
+        if prefix + name.upper() in os.environ
+    }
+
+
+def read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give each setting the type that its schema asks for, where it can be read so.
+
+    The environment holds nothing but text, and a loader of settings such as Meltano may
+    pass a null or an empty text for a setting that nobody has set.
+    """
+    return {
+        name: _typed(name, value)
+        for name, value in config.items()
+        if name not in OWN or value not in (None, "")
+    }
+
+
+def check(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
+    """Check settings against a JSON schema and put its defaults in their places.
+
+    Args:
+        config: Settings as `read` gives them. Defaults are added to it.
+        schema: The schema of all settings, the SDK's included.
+
+    Returns:
+        A sentence for each fault. None of them holds a value: it may be a secret.
+    """
+    known = schema["properties"]
+    sentences = {}
+    for name in config.keys() - known.keys():
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        sentences[name] = f"There is no setting `{name}`.{hint}"
+    for name in schema.get("required", ()):
+        if name not in config:
+            sentences[name] = f"`{name}` is missing: {known[name]['description']}"
+    for error in _Validator(schema).iter_errors(config):
+        if error.path:
+            sentences.setdefault(str(error.path[0]), _sentence(error))
+    return [sentences[name] for name in sorted(sentences)]
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is expected, and not what was found."""
+    name = ".".join(str(step) for step in error.path)
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "minLength":
+        return f"`{name}` is empty."
+    if choices := schema.get("enum"):
+        return f"`{name}` must be {' or '.join(f'`{choice}`' for choice in choices)}."
+    types = schema.get("type", "something else")
+    kind = " or ".join(
+        {"string": "text", "boolean": "true or false"}.get(one, f"of the type {one}")
+        for one in ([types] if isinstance(types, str) else types)
+        if one != "null"
+    )
+    bounds = [
+        f"{word} {schema[key]:g}"
+        for key, word in (
+            ("minimum", "at least"),
+            ("exclusiveMinimum", "greater than"),
+            ("maximum", "at most"),
+        )
+        if key in schema
+    ]
+    return f"`{name}` must be {', '.join([kind, *bounds])}."
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name not in OWN:
+        return value
+    if name == "job_ids":
+        return _job_ids(value, "`job_ids`")
+    types = SCHEMA["properties"][name]["type"]
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(value, Decimal) or (
+        isinstance(value, str) and {"integer", "number"} & {*types}
+    ):
+        try:
+            number = float(text)
+        except ValueError:
+            return value
+        return int(number) if number.is_integer() else number
+    if isinstance(text, str) and "boolean" in types:
+        return _WORDS.get(text.lower(), value)
+    return value
+
+
+def _job_ids(value: Any, where: str) -> list[str]:
+    """Read job IDs from a list, a JSON array as text, or comma-separated text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise fault(
+                f"{where} begins like a JSON array but is none: {error}."
+            ) from None
+    if isinstance(value, str):
+        value = value.split(",")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list):
+        raise fault(
+            f"{where} must be a list of job IDs or text with commas between them."
+        )
+    return [
+        _checked_job_id(job_id, f"{where}, entry {number}")
+        for number, job_id in enumerate(value, start=1)
+    ]
+
+
+def _checked_job_id(job_id: Any, where: str) -> str:
+    if isinstance(job_id, int) and not isinstance(job_id, bool):
+        job_id = str(job_id)
+    if not isinstance(job_id, str):
+        raise fault(f"{where}: a job ID must be text.")
+    job_id = job_id.strip()
+    if not job_id:
+        raise fault(f"{where} is empty.")
+    if job_id in {".", ".."}:
+        raise fault(f"{where}: `{job_id}` can't be a job ID.")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in job_id):
+        raise fault(f"{where}: a job ID can't have control characters.")
+    return job_id
+
+
+def _unique_job_ids(listed: Iterable[str], path: str) -> tuple[str, ...]:
+    job_ids = tuple(dict.fromkeys([*listed, *(_read_jobs_file(path) if path else ())]))
+    if not job_ids:
+        msg = (
+            "There is no job to read: list the IDs of your import jobs in `job_ids`,"
+            " or in a file that `jobs_file` names."
+        )
+        raise fault(msg)
+    return job_ids
+
+
+def _read_jobs_file(path: str) -> list[str]:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise fault(f"`jobs_file`: {path} is not a text file in UTF-8.") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise fault(f"`jobs_file`: {path} can't be read: {reason}.") from None
+    if text.lstrip().startswith("["):
+        return _job_ids(text, "`jobs_file`")
+    return [
+        _checked_job_id(line, f"`jobs_file`, line {number}")
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if key[:6].lower() == "basic ":
+        key = key[6:].strip()
+    if not key or key.lower() == "basic":
+        raise fault("`api_key` is empty.")
+    if not _is_header_text(key) or " " in key:
+        msg = (
+            "`api_key` has characters that no API key has, such as a space or a line"
+            " break: copy it again."
+        )
+        raise fault(msg)
+    return key
+
+
+def _checked_url(text: str) -> str:
+    try:
+        url = urlsplit(text.strip())
+        host, _ = url.hostname, url.port
+    except ValueError:
+        host = None
+    if not host or url.scheme not in {"http", "https"} or not _is_header_text(text):
+        raise fault("`api_url` must be an address such as https://api.fullstory.com.")
+    if url.username is not None or url.query or url.fragment:
+        raise fault("`api_url` can't have a user name, a query or a fragment.")
+    if url.scheme == "http" and not _is_loopback(host):
+        msg = (
+            "`api_url` must begin with https://, or the API key would travel in clear."
+        )
+        raise fault(msg)
+    return url.geturl().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable() and bool(text)
