@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ import requests
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
-from tap_fullstory_imports import clock, errors
+from tap_fullstory_imports import errors
 from tap_fullstory_imports.pages import UnreadableAnswerError, page_of, status_of
 from tap_fullstory_imports.pagination import (
     NextPageTokenPaginator,
@@ -163,7 +164,7 @@ class FullstoryStream(RESTStream["str | None"]):
         between bytes, and leave out the certificates that the environment names.
         """
         session, seconds = self.requests_session, self.settings.request_timeout
-        deadline = clock.now() + seconds
+        deadline = time.monotonic() + seconds
         try:
             response = session.send(
                 prepared_request,
@@ -177,7 +178,7 @@ class FullstoryStream(RESTStream["str | None"]):
                 body = bytearray()
                 for chunk in response.iter_content(_CHUNK_BYTES):
                     body += chunk
-                    if clock.now() > deadline:
+                    if time.monotonic() > deadline:
                         raise requests.Timeout
                 # Kept where requests itself keeps what it has read.
                 response._content = bytes(body)  # noqa: SLF001

@@ -341,24 +341,15 @@ class Jobs:
     def _step(self, job: Job) -> _Result:
         """Make one request for a job."""
         try:
-            if job.pages and job.paginator.finished:
+            if job.paginator.finished:
                 return self._check_count(job, self._endpoint.read_status(job.job_id))
             page = self._endpoint.read_page(job.job_id, job.paginator)
         except errors.NotReadyError:
             return self._poll(job)
         except errors.RetriableError as error:
             return self._try_again(job, error)
-        except errors.MissingJobError as error:
-            if self._settings.missing_jobs == "fail":
-                return _failed(job, str(error))
-            return _Result(
-                job,
-                ended="skipped",
-                text=f"Job {job.job_id} is skipped: Fullstory does not know it (404).",
-                level=logging.WARNING,
-            )
         except errors.JobError as error:
-            return _failed(job, str(error))
+            return self._give_up_on(job, error)
         first = job.rows
         job.rows += len(page.rows)
         job.pages += 1
@@ -409,6 +400,18 @@ class Jobs:
                 f"Job {job.job_id}: {error}; attempt {job.attempts} of {attempts},"
                 f" the next one in {wait:.1f} s."
             ),
+            level=logging.WARNING,
+        )
+
+    def _give_up_on(self, job: Job, error: errors.JobError) -> _Result:
+        """A job can't be read: whether that is a failure."""
+        is_missing = isinstance(error, errors.MissingJobError)
+        if not is_missing or self._settings.missing_jobs == "fail":
+            return _failed(job, str(error))
+        return _Result(
+            job,
+            ended="skipped",
+            text=f"Job {job.job_id} is skipped: Fullstory does not know it (404).",
             level=logging.WARNING,
         )
 

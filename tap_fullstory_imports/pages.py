@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _RESULT_FIELDS = {"results", "total_records", "next_page_token", "imports", "job"}
-_INT_DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
+_DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
 
 
 class UnreadableAnswerError(ValueError):
@@ -111,15 +111,16 @@ def _decode_slowly(body: bytes) -> Any:
         return json.loads(
             body,
             parse_float=Decimal,
-            parse_int=lambda text: (int if len(text) < _INT_DIGITS else Decimal)(text),
+            parse_int=lambda text: int(text) if len(text) < _DIGITS else Decimal(text),
             parse_constant=lambda _: None,  # NaN and Infinity: JSON has no such number
         )
     except RecursionError:
-        msg = "it is nested too deeply"
+        reason = "it is nested too deeply"
     except json.JSONDecodeError as error:
-        msg = f"it is not JSON: {error.msg} at byte {error.pos:,} of {len(body):,}"
+        reason = f"it is not JSON: {error.msg}, character {error.pos:,}"
     except UnicodeDecodeError:
-        raise UnreadableAnswerError("it is not text in UTF-8")
+        reason = "it is not text in UTF-8"
+    raise UnreadableAnswerError(reason)
 
 
 def _read_page(answer: dict[str, Any]) -> Page:

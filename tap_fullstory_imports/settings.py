@@ -311,7 +311,7 @@ def _job_ids(value: Any, where: str) -> list[str]:
 
 def _checked_job_id(job_id: Any, where: str) -> str:
     if isinstance(job_id, int) and not isinstance(job_id, bool):
-        job_id = str(job_id)
+        return str(job_id)
     if not isinstance(job_id, str):
         raise fault(f"{where}: a job ID must be text.")
     job_id = job_id.strip()

@@ -8,10 +8,10 @@ from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
-from singer_sdk.helpers.conform import TypeConformanceLevel
 
 from tap_fullstory_imports import clock, errors, schemas
 from tap_fullstory_imports.bookmarks import Bookmarks

@@ -1,0 +1,1 @@
+"""Tests of the tap, and the stand-in Fullstory API that they drive."""

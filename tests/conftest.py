@@ -1,0 +1,27 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import Folder
+from tests.stand_in import StandIn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def api() -> Iterator[StandIn]:
+    """A stand-in API without jobs: a test adds its own."""
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def tap(tmp_path: Path, api: StandIn) -> Folder:
+    """The tap's command line, set up to read from the stand-in."""
+    return Folder(tmp_path, api)

@@ -1,0 +1,932 @@
+"""A stand-in Fullstory API: the three endpoints that read a batch import of events.
+
+One program for the tests (``with StandIn(Job(...)) as api``), the demo and the
+benchmarks (``python -m tests.stand_in --scenario demo``). What the real API promises
+is kept to the letter: the raw key after ``Basic``, string totals, opaque tokens,
+202 while a job is processing, the documented error bodies. Any single answer can be
+replaced or disturbed, per job, by an `Answer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+import re
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import EllipsisType, TracebackType
+
+    from typing_extensions import Self
+
+    _Source: TypeAlias = bytes | Callable[[], list[dict[str, Any]]]
+
+DEFAULT_API_KEY = "na1.c3RhbmQtaW4ta2V5.0123456789abcdef"
+
+EXAMPLE_EVENT: dict[str, Any] = {
+    "user": {"id": "123456789", "uid": "xyz123"},
+    "session": {"id": "123456789:1298251231", "uid": "xyz123"},
+    "context": {
+        "browser": {
+            "url": "https://app.example.com",
+            "user_agent": "Example_User_Agent",
+            "initial_referrer": "https://referrer.example.com",
+        },
+        "mobile": {
+            "app_id": "com.company.example",
+            "app_version": "1.0.0",
+            "app_name": "example app",
+            "build_variant": "release",
+        },
+        "device": {
+            "manufacturer": "Device Manufacturer",
+            "model": "Device Model",
+            "screen_width": 1920,
+            "screen_height": 1080,
+            "viewport_width": 1280,
+            "viewport_height": 720,
+        },
+        "location": {
+            "country": "US",
+            "region": "GA",
+            "city": "Atlanta",
+            "latitude": 33.749,
+            "longitude": -84.388,
+            "ip_address": "127.0.0.1",
+        },
+    },
+    "name": "Support Ticket",
+    "timestamp": "2022-03-15T14:23:23Z",
+    "properties": {
+        "id": 424242,
+        "priority": "Normal",
+        "source": "Email",
+        "title": "Account locked out",
+    },
+    "schema": {
+        "properties": {
+            "id": "int",
+            "priority": "str",
+            "source": "str",
+            "title": "str",
+        },
+    },
+}
+"""The documented example of an imported event. Fields for which the documentation
+has no example value (device, position, build variant) are filled in."""
+
+
+@dataclass
+class Answer:
+    """Replaces or disturbs the normal answer to one request.
+
+    Attributes:
+        status: None, or 200 without a body: the normal answer.
+        body: Sent as it is, a dict as JSON. None: the normal body, the job's
+            ``processing_body`` with 202, the documented body with a documented error,
+            nothing with any other status.
+        headers: Sent in addition. A 429 has no ``Retry-After`` unless it is given here.
+        latency: Seconds before answering, on top of the server's and the job's.
+        cut: Announce the whole body, send so many bytes of it, close the connection.
+        drop: Close the connection without a byte.
+        hang: Never answer.
+        trickle: Send the body byte by byte, with so many seconds in between.
+    """
+
+    status: int | None = None
+    body: bytes | str | dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    latency: float = 0.0
+    cut: int | None = None
+    drop: bool = False
+    hang: bool = False
+    trickle: float | None = None
+
+
+@dataclass
+class Job:
+    """A batch import and how the server speaks of it.
+
+    A job is taken as it is when it is given to the server: later changes need `add`.
+
+    Attributes:
+        job_id: Any text.
+        rows: The imported events.
+        page_size: Rows of a page, of `/imports` and of `/errors`.
+        pages: The layout of `/imports`, instead of ``rows``; pages may be empty.
+        raw_pages: The text of each page's ``results``; wins over ``pages``.
+        tokens: The ``next_page_token`` of each page of `/imports`; none where the
+            list has ended. A token leads to the page after the first page that sent
+            it, so repeated ones loop; from the last page it leads there again.
+        total: ``total_records`` of `/imports`; `...`: the true count, None: left out.
+        status: The word of the status endpoint.
+        imports: The status endpoint's count; None: the true one (0 while processing).
+        failures: The rows of `/errors`.
+        errors: The status endpoint's count; None: the true one (0 while processing).
+        created: When the job was accepted.
+        finished: When it was finished; left out while processing.
+        processing: So many answers of 202 by `/imports`, and as many by `/errors`,
+            before the job is ready; -1: for ever.
+        processing_seconds: Not ready before the server has run so long.
+        processing_body: The body of a 202.
+        script: Answers by endpoint (``imports``, ``errors``, ``status``) or by page
+            (``imports:2`` is the third): the first request takes the first and so on.
+            None and a list that has ended are the normal answer. The answer by page
+            wins; both lists move on.
+        latency: Seconds before each answer about this job.
+        schema: The ``schema`` of every event, if asked for; None: the row's own, or
+            one derived from its properties.
+        generate: Make so many events instead of ``rows``, page by page, when needed;
+            they are ``make_events(generate, seed=crc32(job_id))``.
+        generate_failures: The same for ``failures``.
+    """
+
+    job_id: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    page_size: int = 100
+    pages: list[list[dict[str, Any]]] | None = None
+    raw_pages: list[bytes | str] | None = None
+    tokens: list[str] | None = None
+    total: str | int | EllipsisType | None = ...
+    status: str = "COMPLETED"
+    imports: int | None = None
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    errors: int | None = None
+    created: str = "2026-01-15T01:30:15.01Z"
+    finished: str | None = "2026-01-15T01:31:15.5Z"
+    processing: int = 0
+    processing_seconds: float = 0.0
+    processing_body: bytes = b""
+    script: dict[str, list[Answer | None]] = field(default_factory=dict)
+    latency: float = 0.0
+    schema: dict[str, Any] | None = None
+    generate: int = 0
+    generate_failures: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it arrived.
+
+    Attributes:
+        method: GET, if the client is right.
+        raw_path: Path and query exactly as sent, undecoded.
+        job_id: Percent-decoded once; empty if there is no such route.
+        endpoint: ``imports``, ``errors``, ``status``, or empty for no such route.
+        token: The ``page_token``.
+        query: All parameters, decoded.
+        headers: With their names as sent.
+        at: `time.monotonic` of its arrival.
+        status: What was answered; 0: nothing (yet).
+    """
+
+    method: str
+    raw_path: str
+    job_id: str
+    endpoint: str
+    token: str | None
+    query: dict[str, str]
+    headers: dict[str, str]
+    at: float
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """An answer before it is disturbed."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+_DOCUMENTED_ERRORS = {
+    400: ("required_field", "uid is required"),
+    401: ("unauthorized", "access is unauthorized"),
+    403: ("forbidden", "insufficient permissions"),
+    404: ("resource_not_found", "Requested resource does not exist"),
+    429: (
+        "too_many_requests",
+        "Too many requests. Client has exceeded the rate limit for this endpoint.",
+    ),
+    500: ("server_error", "Server error was encountered"),
+}
+
+_OK = 200
+_PROCESSING = 202
+_ENDPOINTS = ("imports", "errors", "status")
+_PATH = re.compile(r"/v2/events/batch/([^/]+)(?:/(imports|errors))?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_JSON_PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[{]|[\]}]|,|[^\s\[\]{},"]+', re.DOTALL)
+
+
+def _dump(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _as_bytes(body: bytes | str | dict[str, Any]) -> bytes:
+    if isinstance(body, dict):
+        return _dump(body)
+    return body.encode() if isinstance(body, str) else body
+
+
+def _error(status: int, code: str = "", message: str = "") -> _Reply:
+    """Returns an error with the documented body, if there is one, or another."""
+    if not code:
+        code, message = _DOCUMENTED_ERRORS.get(status, ("", ""))
+    return _Reply(status, _dump({"message": message, "code": code}) if code else b"")
+
+
+def _route(path: str) -> tuple[str, str]:
+    """Returns the job ID, decoded once, and the endpoint; both empty for no route."""
+    match = _PATH.fullmatch(path)
+    return (unquote(match[1]), match[2] or "status") if match else ("", "")
+
+
+def _type_of(value: object) -> str | None:
+    """The API's word for the type of a property; None if it has none."""
+    if isinstance(value, list):
+        single = _type_of(value[0]) if value else None
+        return single and single.removesuffix("s") + "s"
+    if isinstance(value, str):
+        return "date" if _DATE.fullmatch(value) else "str"
+    return {bool: "bool", int: "int", float: "real"}.get(type(value))
+
+
+def _derive_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    types = {key: _type_of(value) for key, value in properties.items()}
+    return {"properties": {key: word for key, word in types.items() if word}}
+
+
+def _count(array: str) -> int:
+    """Counts the elements of a JSON array that no decoder may be able to read."""
+    depth = commas = parts = 0
+    for part in _JSON_PARTS.findall(array):
+        parts += 1
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(part, 0)
+        commas += part == "," and depth == 1
+    return commas + 1 if parts > len("[]") else 0
+
+
+class _Listing:
+    """The pages of a job's imports or errors, each encoded once."""
+
+    def __init__(
+        self,
+        pages: list[_Source],
+        tokens: list[str],
+        total: str | int | None,
+        schema: dict[str, Any] | None = None,
+    ) -> None:
+        self._pages = pages
+        self._tokens = tokens
+        self._total = total
+        self._schema = schema
+        self._bodies: dict[tuple[int, bool], bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def find(self, token: str) -> int | None:
+        """Returns the index of the page that a token leads to."""
+        if not token:
+            return 0
+        if token not in self._tokens:
+            return None
+        return min(self._tokens.index(token) + 1, len(self) - 1)
+
+    def body(self, page: int, *, include_schema: bool = False) -> bytes:
+        """Returns a page as it is sent."""
+        key = page, include_schema
+        if key not in self._bodies:
+            rest: dict[str, Any] = {}
+            if self._total is not None:
+                rest["total_records"] = self._total
+            if page < len(self._tokens):
+                rest["next_page_token"] = self._tokens[page]
+            tail = b"," + _dump(rest)[1:] if rest else b"}"
+            results = self._results(page, include_schema=include_schema)
+            self._bodies[key] = b'{"results":' + results + tail
+        return self._bodies[key]
+
+    def _results(self, page: int, *, include_schema: bool) -> bytes:
+        source = self._pages[page]
+        if isinstance(source, bytes):
+            return source
+        rows = []
+        for row in source():
+            sent = {key: value for key, value in row.items() if key != "schema"}
+            if include_schema:
+                schema = row.get("schema") if self._schema is None else self._schema
+                if schema is None:
+                    schema = _derive_schema(row.get("properties") or {})
+                sent["schema"] = schema
+            rows.append(sent)
+        return _dump(rows)
+
+
+class _Served:
+    """A job as the server holds it: its pages, and what has been asked of it."""
+
+    def __init__(self, job: Job) -> None:
+        for key in job.script:
+            if key.partition(":")[0] not in _ENDPOINTS:
+                message = f"a script is for one of {_ENDPOINTS}, not for {key!r}"
+                raise ValueError(message)
+        self.job = job
+        self._asked: Counter[str] = Counter()
+        self._waits: Counter[str] = Counter()
+        self._seed = zlib.crc32(job.job_id.encode())
+        self._imported, pages = self._lay_out_imports()
+        tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
+        total = str(self._imported) if job.total is ... else job.total
+        self._failed = job.generate_failures or len(job.failures)
+        failures = self._lay_out(job.failures, job.generate_failures, make_failures)
+        self.listings = {
+            "imports": _Listing(pages, tokens, total, job.schema),
+            "errors": _Listing(
+                failures, self._tokens("e", len(failures)), str(self._failed)
+            ),
+        }
+
+    def _lay_out_imports(self) -> tuple[int, list[_Source]]:
+        job = self.job
+        if job.raw_pages is not None:
+            raw = [_as_bytes(page) for page in job.raw_pages] or [b"[]"]
+            return sum(_count(page.decode(errors="replace")) for page in raw), [*raw]
+        if job.pages is not None:
+            pages = job.pages or [[]]
+            return sum(map(len, pages)), [partial(list, page) for page in pages]
+        count = job.generate or len(job.rows)
+        return count, self._lay_out(job.rows, job.generate, make_events)
+
+    def _lay_out(
+        self,
+        rows: list[dict[str, Any]],
+        generate: int,
+        make: Callable[[int, int, int], list[dict[str, Any]]],
+    ) -> list[_Source]:
+        size = self.job.page_size
+        if generate:
+            return [
+                partial(make, min(size, generate - first), self._seed, first)
+                for first in range(0, generate, size)
+            ]
+        # One page at least: a job without rows answers with an empty one.
+        return [
+            partial(list, rows[first : first + size])
+            for first in range(0, max(len(rows), 1), size)
+        ]
+
+    def _tokens(self, kind: str, pages: int) -> list[str]:
+        # The job's own, so that another job's token is refused; and each with
+        # characters that arrive as something else unless they are encoded, once.
+        return [
+            f"{base64.b64encode(f'{kind}{page}'.encode()).decode()}"
+            f"{'+/&%'[page % 4]}2B{self._seed:x}"
+            for page in range(1, pages)
+        ]
+
+    def encode(self) -> None:
+        """Encodes all pages now instead of when they are asked for."""
+        for listing in self.listings.values():
+            for page in range(len(listing)):
+                listing.body(page)
+
+    def script(self, endpoint: str, token: str) -> Answer:
+        """Returns the next scripted answer, or one that changes nothing."""
+        keys = [endpoint]
+        if endpoint in self.listings:
+            keys.append(f"{endpoint}:{self.listings[endpoint].find(token)}")
+        found = None
+        for key in keys:
+            answers = self.job.script.get(key, [])
+            if self._asked[key] < len(answers):
+                found = answers[self._asked[key]] or found
+            self._asked[key] += 1
+        return found or Answer()
+
+    def reply(
+        self, endpoint: str, query: dict[str, str], uptime: float, answer: Answer
+    ) -> _Reply:
+        """Returns the scripted answer, with the normal one for what it leaves out."""
+        status, body = answer.status, answer.body
+        if status is None or (status == _OK and body is None):
+            reply = self._normal(endpoint, query, uptime)
+        elif status == _PROCESSING:
+            reply = _Reply(status, self.job.processing_body)
+        else:
+            reply = _error(status)
+        return reply if body is None else _Reply(reply.status, _as_bytes(body))
+
+    def _normal(self, endpoint: str, query: dict[str, str], uptime: float) -> _Reply:
+        if endpoint == "status":
+            return _Reply(_OK, _dump(self._status(uptime)))
+        if not self._is_ready(endpoint, uptime):
+            self._waits[endpoint] += 1
+            return _Reply(_PROCESSING, self.job.processing_body)
+        listing = self.listings[endpoint]
+        page = listing.find(query.get("page_token", ""))
+        if page is None:
+            return _error(400, "invalid_argument", "invalid page_token")
+        include_schema = endpoint == "imports" and query.get("include_schema", "false")
+        if include_schema not in {False, "false", "true"}:
+            return _error(400, "invalid_argument", "invalid include_schema")
+        return _Reply(_OK, listing.body(page, include_schema=include_schema == "true"))
+
+    def _is_ready(self, endpoint: str, uptime: float) -> bool:
+        job = self.job
+        waited = job.processing != -1 and self._waits[endpoint] >= job.processing
+        return waited and uptime >= job.processing_seconds
+
+    def _status(self, uptime: float) -> dict[str, Any]:
+        job = self.job
+        # Asking for the status does not bring the job on; asking for either list does.
+        ready = any(self._is_ready(endpoint, uptime) for endpoint in self.listings)
+        word = job.status if ready else "PROCESSING"
+        about = {"id": job.job_id, "status": word, "created": job.created}
+        if job.finished is not None and word != "PROCESSING":
+            about["finished"] = job.finished
+        imports = self._imported if ready else 0
+        errors = self._failed if ready else 0
+        return {
+            "imports": imports if job.imports is None else job.imports,
+            "errors": errors if job.errors is None else job.errors,
+            "job": about,
+        }
+
+
+class _Bucket:
+    """A token bucket: so many requests a second, so many at once."""
+
+    def __init__(self, rate: float, burst: int | None) -> None:
+        self._rate = rate
+        self._size = float(burst or max(1, int(rate)))
+        self._left = self._size
+        self._at = time.monotonic()
+
+    def take(self) -> float:
+        """Returns the seconds until the next request may come; 0: this one may."""
+        now = time.monotonic()
+        self._left = min(self._size, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / self._rate
+        self._left -= 1
+        return 0.0
+
+
+class StandIn:
+    """The server. A context manager: it serves in a thread of its own, on 127.0.0.1.
+
+    Args:
+        jobs: What it knows from the start.
+        api_key: The key that may read everything.
+        readers: Keys that are valid but may not read import results.
+        rate_limit: Requests a second, over all endpoints; None: no limit.
+        burst: Requests at once; None: as many as in one second, at least one.
+        latency: Seconds before every answer.
+        port: 0: any free one.
+
+    Attributes:
+        api_key: As given.
+        url: The base of all paths, once it serves.
+    """
+
+    def __init__(  # noqa: PLR0913 (all but the jobs are named)
+        self,
+        *jobs: Job,
+        api_key: str = DEFAULT_API_KEY,
+        readers: tuple[str, ...] = (),
+        rate_limit: float | None = None,
+        burst: int | None = None,
+        latency: float = 0.0,
+        port: int = 0,
+    ) -> None:
+        """Takes the jobs; `__enter__` starts to serve."""
+        self.api_key = api_key
+        self.url = ""
+        self._readers = tuple(readers)
+        self._bucket = _Bucket(rate_limit, burst) if rate_limit else None
+        self._latency = latency
+        self._port = port
+        self._jobs: dict[str, _Served] = {}
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._log: dict[int, Request] = {}
+        self.add(*jobs)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Everything that arrived, in order."""
+        with self._lock:
+            return list(self._log.values())
+
+    def asked(
+        self, job_id: str | None = None, endpoint: str | None = None
+    ) -> list[Request]:
+        """Returns the requests for a job, to an endpoint, or both."""
+        return [
+            request
+            for request in self.requests
+            if job_id in {None, request.job_id} and endpoint in {None, request.endpoint}
+        ]
+
+    def clear(self) -> None:
+        """Forgets the requests that have arrived."""
+        with self._lock:
+            self._log.clear()
+
+    def add(self, *jobs: Job) -> None:
+        """Adds jobs, or puts them in the place of those with the same ID."""
+        self._jobs |= {job.job_id: _Served(job) for job in jobs}
+
+    def encode(self) -> None:
+        """Encodes all pages beforehand, so that no request has to wait for it."""
+        for served in self._jobs.values():
+            served.encode()
+
+    def __enter__(self) -> Self:
+        """Starts to serve."""
+        ready: Future[str] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="stand-in", daemon=True
+        )
+        self._thread.start()
+        self.url = ready.result(timeout=10)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stops, whatever hangs."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    async def _serve(self, ready: Future[str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._started = time.monotonic()
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        try:
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", self._port)
+            await site.start()
+            ready.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
+            await self._stopping.wait()
+        except OSError as error:
+            ready.set_exception(error)
+        finally:
+            await runner.cleanup()
+
+    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+        path, _, text = http.raw_path.partition("?")
+        query = dict(parse_qsl(text, keep_blank_values=True))
+        token = query.get("page_token")
+        job_id, endpoint = _route(path)
+        request = Request(
+            method=http.method,
+            raw_path=http.raw_path,
+            job_id=job_id,
+            endpoint=endpoint,
+            token=token,
+            query=query,
+            headers=dict(http.headers),
+            at=time.monotonic(),
+        )
+        number = next(self._numbers)
+        with self._lock:
+            self._log[number] = request
+        reply = self._refuse(request, http.headers.get("Authorization"))
+        answer = Answer()
+        latency = self._latency
+        if reply is None:
+            served = self._jobs[job_id]
+            answer = served.script(endpoint, token or "")
+            latency += served.job.latency + answer.latency
+            if not (answer.drop or answer.hang):
+                uptime = request.at - self._started
+                reply = served.reply(endpoint, query, uptime, answer)
+        if latency:
+            await asyncio.sleep(latency)
+        if reply is None:
+            if answer.hang:
+                await self._stopping.wait()
+            _close(http)
+            return web.Response()
+        with self._lock:
+            if number in self._log:
+                self._log[number] = dataclasses.replace(request, status=reply.status)
+        return await _send(http, reply, answer)
+
+    def _refuse(self, request: Request, authorization: str | None) -> _Reply | None:
+        """Returns the answer to a request that reaches no job."""
+        wait = self._bucket.take() if self._bucket else 0.0
+        if wait:
+            headers = {"Retry-After": str(max(1, math.ceil(wait)))}
+            return dataclasses.replace(_error(429), headers=headers)
+        if not request.endpoint:
+            return _error(404)
+        if request.method != "GET":
+            reply = _error(405, "method_not_allowed", "Method not allowed")
+            return dataclasses.replace(reply, headers={"Allow": "GET"})
+        if authorization in {f"Basic {key}" for key in self._readers}:
+            return _error(403)
+        if authorization != f"Basic {self.api_key}":
+            return _error(401)
+        return None if request.job_id in self._jobs else _error(404)
+
+
+def _close(http: web.BaseRequest) -> None:
+    if http.transport is not None:
+        http.transport.close()
+
+
+async def _send(
+    http: web.BaseRequest, reply: _Reply, answer: Answer
+) -> web.StreamResponse:
+    headers = CIMultiDict({"Content-Type": "application/json"})
+    headers.update(reply.headers)
+    headers.update(answer.headers)
+    if answer.cut is None and answer.trickle is None:
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    response.content_length = len(reply.body)
+    body = reply.body[: answer.cut]
+    with contextlib.suppress(ConnectionError):  # the client has gone
+        await response.prepare(http)
+        if answer.trickle is None:
+            await response.write(body)
+        else:
+            for position in range(len(body)):
+                await response.write(body[position : position + 1])
+                await asyncio.sleep(answer.trickle)
+    if answer.cut is not None:
+        _close(http)
+    return response
+
+
+_USER_AGENTS = (
+    "Mozilla/5.0 (Windows NT 10.0; rv:146.0) Firefox/146.0",
+    "Mozilla/5.0 (Macintosh) Chrome/143.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (X11; Linux x86_64) Chrome/142.0.0.0",
+)
+_REFERRERS = ("https://www.example.org/search?q=shop", "https://news.example.net/", "")
+_DEVICES = (
+    ("Apple", "iPhone 16", 1179, 2556),
+    ("Google", "Pixel 9", 1080, 2424),
+    ("Samsung", "Galaxy S25", 1080, 2340),
+)
+_PLACES = (
+    ("US", "GA", "Atlanta", 33.749, -84.388),
+    ("DE", "BE", "Berlin", 52.52, 13.405),
+    ("BR", "SP", "São Paulo", -23.5505, -46.6333),
+    ("JP", "13", "東京", 35.6762, 139.6503),
+)
+_ITEMS = (
+    {"sku": "MUG-01", "name": "Coffee mug", "quantity": 2, "price": 12.5},
+    {"sku": "TEE-07", "name": "T-shirt “classic”", "quantity": 1, "price": 24.0},
+    {"sku": "CAP-03", "name": "Cap 🧢", "quantity": 1, "price": 17.25},
+)
+_FIRST_SECOND = 1_768_440_615  # 2026-01-15T01:30:15Z
+
+
+def _timestamp(number: int, die: int) -> str:
+    moment = datetime.fromtimestamp(_FIRST_SECOND + number * 7, timezone.utc)
+    fraction = ("", f".{die % 10}", f".{die:03}")[die % 3]
+    return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def _properties(number: int, dice: bytes) -> tuple[str, dict[str, Any]]:
+    kind = dice[0] % 5
+    if kind == 0:
+        items = [dict(_ITEMS[die % 3]) for die in dice[1 : 2 + dice[1] % 2]]
+        return "Order Completed", {
+            "order_id": f"ORD-{100_000 + number}",
+            "total": 25.5 + dice[2],
+            "currency": ("EUR", "USD", "BRL")[dice[3] % 3],
+            "first_order": dice[4] % 2 == 0,
+            "coupon": None if dice[5] % 3 else "WELCOME10",
+            "tags": ["gift", "express"][: dice[6] % 3],
+            "items": items,
+            "placed_at": _timestamp(number, 0),
+        }
+    if kind == 1:
+        return "Support Ticket", {
+            "id": 424_242 + number,
+            "priority": ("Low", "Normal", "High")[dice[2] % 3],
+            "source": ("Email", "Chat", "Phone")[dice[3] % 3],
+            "title": "Account locked out",
+            "satisfaction": None,
+            "assignee": {"team": "Accounts", "level": dice[4] % 3},
+        }
+    if kind == 2:
+        return "Search Performed", {
+            "query": ("mug", "größe m", "帽子", "t-shirt")[dice[2] % 4],
+            "results": dice[3] * 3,
+            "filters": {"in_stock": True, "price": {"from": 5, "to": 20.5}},
+            "clicked_positions": [die % 20 for die in dice[4 : 4 + dice[5] % 4]],
+            "corrected": None,
+        }
+    if kind == 3:
+        return "Plan Changed", {
+            "from": "free",
+            "to": ("team", "business")[dice[2] % 2],
+            "seats": dice[3] + 1,
+            "monthly_price": dice[3] * 9.99,
+            "effective": _timestamp(number + 86_400, 0),
+            "add_ons": ["sso", "audit-log", "sandbox"][: dice[4] % 4],
+            "downgrade": False,
+        }
+    return "Level Finished", {
+        "level": dice[2],
+        "seconds": dice[3] / 8,
+        "scores": [dice[4], dice[5], dice[6]],
+        "flawless": dice[7] % 2 == 1,
+        "boosts": {"used": ["shield"], "left": {"shield": 2, "speed": None}},
+    }
+
+
+def _context(name: str, dice: bytes) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    if name == "Level Finished":
+        manufacturer, model, width, height = _DEVICES[dice[10] % 3]
+        context["mobile"] = {
+            "app_id": "com.example.shop",
+            "app_version": f"3.{dice[11] % 12}.0",
+            "app_name": "Example Shop",
+            "build_variant": ("release", "beta")[dice[12] % 2],
+        }
+        context["device"] = {
+            "manufacturer": manufacturer,
+            "model": model,
+            "screen_width": width,
+            "screen_height": height,
+            "viewport_width": width // 3,
+            "viewport_height": height // 3,
+        }
+    else:
+        page = name.lower().replace(" ", "-")
+        context["browser"] = {
+            "url": f"https://shop.example.com/{page}?step={dice[10] % 4}",
+            "user_agent": _USER_AGENTS[dice[11] % 3],
+            "initial_referrer": _REFERRERS[dice[12] % 3],
+        }
+    if dice[9] % 4:
+        country, region, city, latitude, longitude = _PLACES[dice[8] % 4]
+        context["location"] = {
+            "country": country,
+            "region": region,
+            "city": city,
+            "latitude": latitude,
+            "longitude": longitude,
+            "ip_address": f"198.51.100.{dice[9]}",
+        }
+    return context
+
+
+def make_events(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
+    """Makes imported events: always the same ones for a seed, about 600 bytes each.
+
+    Args:
+        count: How many.
+        seed: Another seed, other events.
+        first: The number of the first one: those before it are left out.
+
+    Returns:
+        The events.
+    """
+    events = []
+    for number in range(first, first + count):
+        # Bytes of a hash instead of `random`: event 20,000 needs none before it.
+        dice = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=15).digest()
+        name, properties = _properties(number, dice)
+        visit = number // 20
+        user = (seed + visit) % 200
+        event: dict[str, Any] = {
+            "user": {"id": f"{5_000_000_000 + user}", "uid": f"customer-{user}"},
+            "session": {"id": f"{5_000_000_000 + user}:{8_000_000_000 + visit}"},
+            "context": _context(name, dice),
+            "name": name,
+            "timestamp": _timestamp(number, dice[14]),
+            "properties": properties,
+        }
+        if visit % 2:
+            event["session"]["uid"] = f"visit-{visit}"
+        events.append(event)
+    return events
+
+
+def make_failures(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
+    """Makes failed events, as `make_events` makes imported ones."""
+    failures = []
+    for number, event in enumerate(make_events(count, seed, first), first):
+        shared: dict[str, Any] = {}
+        if number % 3 == 0:
+            code, message = "required_field", "name is required"
+            event["name"] = ""
+        elif number % 3 == 1:
+            code, message = "user_not_found", "User with that ID does not exist"
+            event["session"] = {"use_most_recent": True}
+        else:
+            code, message = "invalid_argument", "context is set in shared and in event"
+            shared = {"shared": {"context": {"location": {"country": "US"}}}}
+        failures.append({"message": message, "code": code, "event": event, **shared})
+    return failures
+
+
+DEMO: dict[str, Any] = {
+    "jobs": [
+        {"job_id": "demo-large", "generate": 25_000, "page_size": 1_000},
+        {
+            "job_id": "demo-partly-failed",
+            "status": "FAILED",
+            "generate": 120,
+            "generate_failures": 30,
+        },
+        {"job_id": "demo-slow", "generate": 300, "processing_seconds": 6},
+    ],
+}
+"""The scenario that the program serves unless it is given one."""
+
+
+def load(scenario: dict[str, Any], port: int = 0) -> StandIn:
+    """Makes the server that a scenario describes.
+
+    Args:
+        scenario: Arguments of `StandIn` by name; ``jobs`` is a list of the fields of
+            `Job`, each answer of a script the fields of `Answer`.
+        port: 0: any free one.
+
+    Returns:
+        The server, not yet serving.
+    """
+    jobs = []
+    for fields in scenario.get("jobs", ()):
+        script = {
+            key: [None if answer is None else Answer(**answer) for answer in answers]
+            for key, answers in fields.get("script", {}).items()
+        }
+        body = fields.get("processing_body", "").encode()
+        jobs.append(Job(**{**fields, "script": script, "processing_body": body}))
+    named = {key: value for key, value in scenario.items() if key != "jobs"}
+    return StandIn(*jobs, port=port, **named)
+
+
+def main() -> None:
+    """Serves a scenario until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.stand_in", description=__doc__
+    )
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--scenario", default="demo", help="a JSON file, or 'demo'")
+    args = parser.parse_args()
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        scenario = DEMO
+        if args.scenario != "demo":
+            scenario = json.loads(Path(args.scenario).read_text(encoding="utf-8"))
+        stand_in = load(scenario, args.port)
+    except (OSError, TypeError, ValueError) as error:
+        parser.error(f"scenario {args.scenario}: {error}")
+    stand_in.encode()
+    with stand_in:
+        sys.stdout.write(f"{stand_in.url}\n")
+        sys.stdout.flush()
+        signal.sigwait(signals)
+
+
+if __name__ == "__main__":
+    main()
