@@ -340,8 +340,9 @@ class Jobs:
 
     def _step(self, job: Job) -> _Result:
         """Make one request for a job."""
+        was_last_page = job.paginator.finished
         try:
-            if job.paginator.finished:
+            if was_last_page:
                 return self._check_count(job, self._endpoint.read_status(job.job_id))
             page = self._endpoint.read_page(job.job_id, job.paginator)
         except errors.NotReadyError:

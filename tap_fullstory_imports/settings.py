@@ -309,12 +309,12 @@ def _job_ids(value: Any, where: str) -> list[str]:
     ]
 
 
-def _checked_job_id(job_id: Any, where: str) -> str:
-    if isinstance(job_id, int) and not isinstance(job_id, bool):
-        return str(job_id)
-    if not isinstance(job_id, str):
+def _checked_job_id(value: Any, where: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
         raise fault(f"{where}: a job ID must be text.")
-    job_id = job_id.strip()
+    job_id = value.strip()
     if not job_id:
         raise fault(f"{where} is empty.")
     if job_id in {".", ".."}:
