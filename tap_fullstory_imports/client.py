@@ -119,7 +119,7 @@ class FullstoryStream(RESTStream["str | None"]):
         request = self._prepare_request(context=context, page=paginator)
         response = self._request(request, context)
         try:
-            page = page_of(response)
+            page = self.decode(response)
             paginator.advance(response)
         except UnreadableAnswerError as error:
             raise _unreadable(error) from None
@@ -131,6 +131,14 @@ class FullstoryStream(RESTStream["str | None"]):
             )
             raise errors.JobError(msg) from None
         return page
+
+    def decode(self, response: requests.Response) -> Page:
+        """The page that an answer of this endpoint holds.
+
+        Raises:
+            UnreadableAnswerError: If it holds none.
+        """
+        return page_of(response)
 
     def read_status(self, job_id: str) -> Status:
         """Ask what the API says of the job as a whole.

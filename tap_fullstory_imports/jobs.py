@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tap_fullstory_imports.pages import Page, Status
     from tap_fullstory_imports.pagination import NextPageTokenPaginator
-    from tap_fullstory_imports.report import Report
+    from tap_fullstory_imports.report import Counts
     from tap_fullstory_imports.settings import Settings
 
 TICK_SECONDS = 0.25
@@ -42,6 +42,9 @@ class Endpoint(Protocol):
 
     def read_status(self, job_id: str) -> Status:
         """What the API says of a job."""
+
+    def reported(self, status: Status) -> tuple[int, str]:
+        """How many rows a job status promises, and what they are."""
 
 
 @dataclass(eq=False)
@@ -116,7 +119,7 @@ class Jobs:
         settings: Settings,
         *,
         budget: WaitBudget,
-        report: Report,
+        counts: Counts,
         logger: logging.Logger,
         threads: int = 1,
     ) -> None:
@@ -124,7 +127,7 @@ class Jobs:
         self._endpoint = endpoint
         self._settings = settings
         self._budget = budget
-        self._report = report
+        self._counts = counts
         self._logger = logger
         self._ready = deque(Job(job, endpoint.get_new_paginator()) for job in job_ids)
         self._waiting: list[tuple[float, int, Job]] = []
@@ -199,7 +202,7 @@ class Jobs:
         clock.wait(self._changed, seconds)
         if all_wait:
             waited = clock.now() - started
-            self._report.waited += waited
+            self._counts.waited += waited
             self._budget.spent += waited if idle else 0
 
     def _give_up(self) -> None:
@@ -269,11 +272,11 @@ class Jobs:
             )
             yield JobRead(job.job_id, job.rows)
         elif result.ended == "deferred":
-            self._report.deferred += 1
+            self._counts.deferred += 1
         elif result.ended == "skipped":
-            self._report.skipped += 1
+            self._counts.skipped += 1
         else:
-            self._report.failures.append((job.job_id, result.reason))
+            self._counts.failures.append((job.job_id, result.reason))
 
     def _show_waiting(self, unfinished: list[Job]) -> None:
         """Say what is waited for, at once and then every few seconds."""
@@ -330,7 +333,7 @@ class Jobs:
         """Note that a job's next step is being taken."""
         self._in_flight += 1
         self._pages += 1
-        self._report.requests += 1
+        self._counts.requests += 1
         job.asked = now
         if job.started is None:
             job.started, job.next_line = now, now + LINE_SECONDS
@@ -367,7 +370,7 @@ class Jobs:
         if result.wait is not None:
             due = clock.now() + result.wait
             heapq.heappush(self._waiting, (due, next(self._order), job))
-            self._report.retries += not job.unfinished
+            self._counts.retries += not job.unfinished
         elif not result.ended and result.crash is None:
             self._ready.appendleft(job)
         if result.page is not None or result.text or result.ended or result.crash:
@@ -423,12 +426,13 @@ class Jobs:
             job.paginator = self._endpoint.get_new_paginator()
             job.rows, job.pages, job.total = 0, 0, None
             return self._poll(job)
-        if job.rows == status.imported:
+        reported, kind = self._endpoint.reported(status)
+        if job.rows == reported:
             return _Result(job, ended="read")
         said = "no total" if job.total is None else f"a total of {job.total:,}"
         numbers = (
             f"{job.rows:,} rows were read, but the pages report {said} and the job's"
-            f" status {status.imported:,} imported events"
+            f" status {reported:,} {kind}"
         )
         if self._settings.count_mismatch == "fail":
             return _failed(

@@ -44,10 +44,14 @@ class Status:
     Attributes:
         status: ``PROCESSING``, ``COMPLETED``, ``FAILED``, or a word added later.
         imported: How many of its events were imported.
+        failed: How many of its events failed.
+        answer: All that the API says, as decoded.
     """
 
     status: str
     imported: int
+    failed: int
+    answer: dict[str, Any]
 
 
 def page_of(response: requests.Response) -> Page:
@@ -63,6 +67,16 @@ def page_of(response: requests.Response) -> Page:
     return page
 
 
+def status_page_of(response: requests.Response) -> Page:
+    """A job status as the only row of the only page. Kept as by `page_of`.
+
+    Raises:
+        UnreadableAnswerError: If the answer does not hold a job status.
+    """
+    page = vars(response)["page"] = Page([status_of(response).answer], 1, None)
+    return page
+
+
 def status_of(response: requests.Response) -> Status:
     """The job status that an answer holds. A missing count is 0, a default of JSON's.
 
@@ -75,7 +89,9 @@ def status_of(response: requests.Response) -> Status:
         raise UnreadableAnswerError("its `job` is not an object")
     return Status(
         status=str(job.get("status") or "UNKNOWN"),
-        imported=_count(answer.get("imports")) or 0,
+        imported=count(answer.get("imports")) or 0,
+        failed=count(answer.get("errors")) or 0,
+        answer=answer,
     )
 
 
@@ -132,11 +148,11 @@ def _read_page(answer: dict[str, Any]) -> Page:
     token = answer.get("next_page_token") or None
     if token is not None and not isinstance(token, str):
         raise UnreadableAnswerError("its `next_page_token` is not a text")
-    return Page(rows, _count(answer.get("total_records")), token)
+    return Page(rows, count(answer.get("total_records")), token)
 
 
-def _count(value: Any) -> int | None:
-    """Read a count, which the API writes as a text or as a number."""
+def count(value: Any) -> int | None:
+    """A count that the API wrote as a text or as a number; None if it is neither."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     try:

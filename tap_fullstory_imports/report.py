@@ -10,13 +10,12 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Report:
-    """Counts of one run over all its streams.
+class Counts:
+    """What a run did for one stream, or for all.
 
     Attributes:
-        failures: Job and reason of each job that failed, in the order of failing.
-        stopped: Why the run stopped before its end; None if it did not.
         waited: Seconds in which every job that was left had to wait.
+        failures: Job and reason of each job that failed, in the order of failing.
     """
 
     read: int = 0
@@ -28,29 +27,58 @@ class Report:
     retries: int = 0
     waited: float = 0.0
     failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def __add__(self, other: Counts) -> Counts:
+        """The counts of both."""
+        return Counts(
+            **{name: value + vars(other)[name] for name, value in vars(self).items()}
+        )
+
+    def __str__(self) -> str:
+        """All counts, in words."""
+        return (
+            f"jobs read {self.read}, already read {self.already_read},"
+            f" deferred {self.deferred}, skipped {self.skipped},"
+            f" failed {len(self.failures)}; rows {self.rows}, requests {self.requests},"
+            f" retries {self.retries}, seconds waited {self.waited:.1f}."
+        )
+
+
+@dataclass
+class Report:
+    """What a run did.
+
+    Attributes:
+        streams: The counts of each stream that was read.
+        stopped: Why the run stopped before its end; None if it did not.
+    """
+
+    streams: dict[str, Counts] = field(default_factory=dict)
     stopped: str | None = None
+
+    def of(self, stream: str) -> Counts:
+        """The counts of a stream."""
+        return self.streams.setdefault(stream, Counts())
 
     @property
     def exit_status(self) -> int:
         """0 when every job is read, already read, deferred or skipped; otherwise 1."""
-        return 1 if self.failures or self.stopped else 0
+        failed = any(counts.failures for counts in self.streams.values())
+        return 1 if failed or self.stopped else 0
 
     def write(self, logger: logging.Logger) -> None:
         """Log the summary, then what failed: the last lines are what a user acts on."""
-        logger.info(
-            "Summary: jobs read %d, already read %d, deferred %d, skipped %d,"
-            " failed %d; rows %d, requests %d, retries %d, seconds waited %.1f.",
-            self.read,
-            self.already_read,
-            self.deferred,
-            self.skipped,
-            len(self.failures),
-            self.rows,
-            self.requests,
-            self.retries,
-            self.waited,
-        )
-        for job_id, reason in self.failures:
-            logger.error("Job %s failed: %s", job_id, reason)
+        several = len(self.streams) > 1
+        if several:
+            for stream, counts in self.streams.items():
+                logger.info("%s: %s", stream, counts)
+        logger.info("Summary: %s", sum(self.streams.values(), Counts()))
+        failed_in: dict[tuple[str, str], list[str]] = {}
+        for stream, counts in self.streams.items():
+            for failure in counts.failures:
+                failed_in.setdefault(failure, []).append(stream)
+        for (job_id, reason), streams in failed_in.items():
+            where = f" in {' and '.join(streams)}" if several else ""
+            logger.error("Job %s failed%s: %s", job_id, where, reason)
         if self.stopped:
             logger.error("%s", self.stopped)

@@ -6,17 +6,19 @@ import sys
 from abc import abstractmethod
 from contextlib import closing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.schema.source import StreamSchema
 from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_fullstory_imports import clock, errors, schemas
+from tap_fullstory_imports import clock, errors
 from tap_fullstory_imports.bookmarks import Bookmarks
 from tap_fullstory_imports.client import FullstoryStream
 from tap_fullstory_imports.jobs import JobRead, Jobs, PageRead, WaitBudget
+from tap_fullstory_imports.pages import count, status_page_of
+from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.timestamps import to_utc
 
 if sys.version_info >= (3, 12):
@@ -27,15 +29,17 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    import requests
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.singerlib import Catalog
 
+    from tap_fullstory_imports.pages import Page, Status
+    from tap_fullstory_imports.report import Counts
     from tap_fullstory_imports.tap import TapFullstoryImports
 
 STATE_SECONDS = 5.0
 ROWS_PER_LOOK = 256
-
-_SCHEMAS = SchemaDirectory(schemas)
+_FINAL_STATUSES = ("COMPLETED", "FAILED")
 
 
 class JobStream(FullstoryStream):
@@ -47,6 +51,8 @@ class JobStream(FullstoryStream):
     """
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # JSON comes in, JSON goes out
+    schema = StreamSchema(SCHEMAS)
+    waits: ClassVar[bool] = True  # for jobs that are still processing
 
     def __init__(self, tap: TapFullstoryImports) -> None:
         """Make the stream of a tap."""
@@ -61,12 +67,24 @@ class JobStream(FullstoryStream):
     def _bookmarks(self) -> Bookmarks:
         return Bookmarks(self.tap_state, self.name)
 
+    @cached_property
+    def _counts(self) -> Counts:
+        return self._tap.report.of(self.name)
+
     @abstractmethod
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
         """Make a record of a row of a job; the row may be changed for it."""
 
+    @abstractmethod
+    def reported(self, status: Status) -> tuple[int, str]:
+        """How many rows a job status promises, and what they are."""
+
     def job_ended(self, job_id: str) -> None:
         """Called when the last row of a job has been handed on."""
+
+    def is_final(self, job_id: str) -> bool:  # noqa: ARG002 - for those that override it
+        """Whether the rows of a job, all read, are the same for ever."""
+        return True
 
     @override
     def get_records(
@@ -84,17 +102,19 @@ class JobStream(FullstoryStream):
             The records of each job in their order; those of different jobs may mix.
         """
         tap, job_ids = self._tap, self.settings.job_ids
+        if tap.report.stopped:
+            return
         todo = [job_id for job_id in job_ids if job_id not in self._bookmarks]
         already = len(job_ids) - len(todo)
-        tap.report.already_read += already
+        self._counts.already_read = already
         self.logger.info("Jobs to read: %d. Already read: %d.", len(todo), already)
         is_test = self.ABORT_AT_RECORD_COUNT is not None
         self._jobs = Jobs(
             self,
             todo,
             self.settings,
-            budget=WaitBudget(0) if is_test else tap.wait_budget,
-            report=tap.report,
+            budget=tap.wait_budget if self.waits and not is_test else WaitBudget(0),
+            counts=self._counts,
             logger=self.logger,
         )
         try:
@@ -111,7 +131,7 @@ class JobStream(FullstoryStream):
     def _records(self, page: PageRead) -> Iterator[dict[str, Any]]:
         for index, row in enumerate(page.rows, start=page.first):
             yield self.to_record(row, page.job_id, index)
-            self._tap.report.rows += 1
+            self._counts.rows += 1
             if self._tap.signal is not None or index % ROWS_PER_LOOK == 0:
                 self._jobs.show_progress(page.job_id, index + 1)
                 self._look_around()
@@ -121,10 +141,11 @@ class JobStream(FullstoryStream):
         self.job_ended(job.job_id)
         if job.job_id in self._unwritable:
             reason = "It has a row that is nested too deeply to be written."
-            self._tap.report.failures.append((job.job_id, reason))
+            self._counts.failures.append((job.job_id, reason))
             return
-        self._tap.report.read += 1
-        self._bookmarks.finish(job.job_id, job.rows)
+        self._counts.read += 1
+        if self.is_final(job.job_id):
+            self._bookmarks.finish(job.job_id, job.rows)
         if not self._is_batched:
             self._commit()
 
@@ -233,7 +254,6 @@ class ImportedEvents(JobStream):
     name = "imported_events"
     path = "/imports"
     primary_keys = ("job_id", "event_index")
-    schema = StreamSchema(_SCHEMAS)
 
     def __init__(self, tap: TapFullstoryImports) -> None:
         """Make the stream of a tap."""
@@ -244,6 +264,10 @@ class ImportedEvents(JobStream):
     @override
     def page_params(self) -> dict[str, Any]:
         return {"include_schema": "true"} if self.settings.include_schema else {}
+
+    @override
+    def reported(self, status: Status) -> tuple[int, str]:
+        return status.imported, "imported events"
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
@@ -267,3 +291,76 @@ class ImportedEvents(JobStream):
                 len(texts),
                 texts[0],
             )
+
+
+class ImportErrors(JobStream):
+    """The events that import jobs could not import, one record for each, and why.
+
+    As with imported events, the key is the job and the row's place in it. The event is
+    the request as it was sent, its timestamp too: it may be the very thing that is
+    wrong.
+
+    Source: https://developer.fullstory.com/server/events/get-batch-import-errors/
+    """
+
+    name = "import_errors"
+    path = "/errors"
+    primary_keys = ("job_id", "error_index")
+
+    @override
+    def reported(self, status: Status) -> tuple[int, str]:
+        return status.failed, "failed events"
+
+    @override
+    def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
+        row["job_id"] = job_id
+        row["error_index"] = index
+        return row
+
+
+class ImportJobs(JobStream):
+    """The import jobs themselves, one record for each.
+
+    A job that is still processing is recorded as it is, and again by later runs until
+    it has come to its end.
+
+    Source: https://developer.fullstory.com/server/events/get-batch-import-job-details/
+    """
+
+    name = "import_jobs"
+    path = ""
+    primary_keys = ("job_id",)
+    waits = False
+
+    def __init__(self, tap: TapFullstoryImports) -> None:
+        """Make the stream of a tap."""
+        super().__init__(tap)
+        self._unfinished: set[str] = set()
+
+    @override
+    def decode(self, response: requests.Response) -> Page:
+        return status_page_of(response)
+
+    @override
+    def reported(self, status: Status) -> tuple[int, str]:
+        return 1, "job"
+
+    @override
+    def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
+        job = row.pop("job", None) or {}
+        job.pop("id", None)
+        record = {
+            "job_id": job_id,
+            "status": job.pop("status", None),
+            "created_at": to_utc(job.pop("created", None)),
+            "finished_at": to_utc(job.pop("finished", None)),
+            "imported_events": count(row.pop("imports", None)) or 0,
+            "failed_events": count(row.pop("errors", None)) or 0,
+        }
+        if record["status"] not in _FINAL_STATUSES:
+            self._unfinished.add(job_id)
+        return {**job, **row, **record}  # with what the API may add later
+
+    @override
+    def is_final(self, job_id: str) -> bool:
+        return job_id not in self._unfinished

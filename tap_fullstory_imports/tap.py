@@ -22,7 +22,7 @@ from tap_fullstory_imports.jobs import WaitBudget
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
 from tap_fullstory_imports.report import Report
 from tap_fullstory_imports.settings import Settings
-from tap_fullstory_imports.streams import ImportedEvents
+from tap_fullstory_imports.streams import ImportedEvents, ImportErrors, ImportJobs
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -57,7 +57,7 @@ class Command(SingerCommand):
 
 
 class TapFullstoryImports(Tap):
-    """Reads the events that Fullstory's batch import jobs have imported."""
+    """Reads what became of Fullstory's batch imports of custom events."""
 
     name = settings.NAME
     package_name = settings.NAME
@@ -80,7 +80,7 @@ class TapFullstoryImports(Tap):
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:
-        return [ImportedEvents(self)]
+        return [ImportedEvents(self), ImportErrors(self), ImportJobs(self)]
 
     # Settings
 

@@ -1,1 +1,28 @@
-"""One JSON schema for each stream."""
+"""One JSON schema for each stream; what they share stands in ``fields.json``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from singer_sdk.schema.source import SchemaDirectory
+from singer_sdk.singerlib.schema import resolve_schema_references
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+_SHARED = "fields"
+
+
+class _Schemas(SchemaDirectory):
+    """The schemas in this folder, without references."""
+
+    @override
+    def fetch_schema(self, key: str) -> dict[str, Any]:
+        shared = {f"{_SHARED}.json": super().fetch_schema(_SHARED)}
+        return resolve_schema_references(super().fetch_schema(key), shared)
+
+
+SCHEMAS = _Schemas(sys.modules[__name__])
