@@ -38,12 +38,16 @@ class RetriableError(Exception):
     Attributes:
         asked_wait: Seconds that the server asks to wait, at the least; None if it
             does not say.
+        is_for_all: Whether other requests would fail in the same way.
     """
 
-    def __init__(self, reason: str, asked_wait: float | None = None) -> None:
-        """Keep what happened, in words, and how long the server asks to wait."""
+    def __init__(
+        self, reason: str, asked_wait: float | None = None, *, is_for_all: bool = False
+    ) -> None:
+        """Keep what happened, in words, and what the server asks for."""
         super().__init__(reason)
         self.asked_wait = asked_wait
+        self.is_for_all = is_for_all
 
 
 class JobError(Exception):
@@ -115,7 +119,8 @@ def check(response: requests.Response) -> None:
     rule = _RULES.get(status) or by_class.get(status // 100, _SERVER)
     text = rule.sentence.format(answer=_describe(response))
     if rule.error is RetriableError:
-        raise RetriableError(text, asked_wait(response))
+        is_for_all = status == HTTPStatus.TOO_MANY_REQUESTS
+        raise RetriableError(text, asked_wait(response), is_for_all=is_for_all)
     raise rule.error(text)
 
 

@@ -20,6 +20,7 @@ from tap_fullstory_imports import clock, errors
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    from tap_fullstory_imports.pace import Pace
     from tap_fullstory_imports.pages import Page, Status
     from tap_fullstory_imports.pagination import NextPageTokenPaginator
     from tap_fullstory_imports.report import Counts
@@ -119,21 +120,22 @@ class Jobs:
         settings: Settings,
         *,
         budget: WaitBudget,
+        pace: Pace,
         counts: Counts,
         logger: logging.Logger,
-        threads: int = 1,
     ) -> None:
         """Take the jobs in their order; no request is made before the first event."""
         self._endpoint = endpoint
         self._settings = settings
         self._budget = budget
+        self._pace = pace
         self._counts = counts
         self._logger = logger
         self._ready = deque(Job(job, endpoint.get_new_paginator()) for job in job_ids)
         self._waiting: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._open = len(self._ready)
-        self._threads = min(threads, self._open)
+        self._threads = min(settings.concurrency, self._open)
         self._in_flight = 0
         self._pages = 0  # asked for, waiting to be handed out, or being worked on
         self._outbox: deque[_Result] = deque()
@@ -189,14 +191,15 @@ class Jobs:
 
     def _wait(self) -> None:
         """Wait a moment for a result; if all jobs must wait, count it and say why."""
-        all_wait = bool(self._waiting) and not self._ready and not self._in_flight
+        pause = self._pace.paused(clock.now()) if self._ready else 0.0
+        all_wait = not self._in_flight and (not self._ready or bool(pause))
         unfinished = [job for _, _, job in self._waiting if job.unfinished]
-        idle = all_wait and len(unfinished) == len(self._waiting)
+        idle = all_wait and not pause and len(unfinished) == len(self._waiting)
         if idle and self._budget.left <= 0:
             self._give_up()
             return
         if all_wait:
-            self._show_waiting(unfinished if idle else [])
+            self._show_waiting(unfinished if idle else [], pause)
         seconds = min(TICK_SECONDS, self._budget.left) if idle else TICK_SECONDS
         started = clock.now()
         clock.wait(self._changed, seconds)
@@ -278,10 +281,10 @@ class Jobs:
         else:
             self._counts.failures.append((job.job_id, result.reason))
 
-    def _show_waiting(self, unfinished: list[Job]) -> None:
+    def _show_waiting(self, unfinished: list[Job], pause: float) -> None:
         """Say what is waited for, at once and then every few seconds."""
         now = clock.now()
-        if now < self._next_waiting_line or not self._waiting:
+        if now < self._next_waiting_line:
             return
         self._next_waiting_line = now + LINE_SECONDS
         if unfinished:
@@ -295,6 +298,11 @@ class Jobs:
                 f" and {more} more" if more > 0 else "",
                 self._budget.spent,
                 self._budget.seconds,
+            )
+        elif pause:
+            self._logger.info(
+                "Waiting, as Fullstory's rate limit asks: requests go on in %.0f s.",
+                pause,
             )
         else:
             due, _, job = self._waiting[0]
@@ -320,17 +328,22 @@ class Jobs:
         with self._changed:
             while not self._closed:
                 now = clock.now()
+                due = None
                 if self._pages < PAGES_PER_THREAD * self._threads:
                     while self._waiting and self._waiting[0][0] <= now:
                         self._ready.appendleft(heapq.heappop(self._waiting)[2])
                     if self._ready:
-                        return self._begin(self._ready.popleft(), now)
-                due = self._waiting[0][0] - now if self._waiting else None
-                clock.wait(self._changed, due if due is None or due > 0 else None)
+                        due = self._pace.next_start(now)
+                        if due <= now:
+                            return self._begin(self._ready.popleft(), now)
+                    elif self._waiting:
+                        due = self._waiting[0][0]
+                clock.wait(self._changed, None if due is None else due - now)
             return None
 
     def _begin(self, job: Job, now: float) -> Job:
         """Note that a job's next step is being taken."""
+        self._pace.start(now)
         self._in_flight += 1
         self._pages += 1
         self._counts.requests += 1
@@ -367,6 +380,10 @@ class Jobs:
         """Put a job where its next step will be taken from, and its result out."""
         if result.page is None:
             self._pages -= 1
+        if result.is_for_all and result.wait is not None:
+            self._pace.refused(clock.now(), result.wait)
+        elif not result.is_for_all:
+            self._pace.answered()
         if result.wait is not None:
             due = clock.now() + result.wait
             heapq.heappush(self._waiting, (due, next(self._order), job))
@@ -400,6 +417,7 @@ class Jobs:
         return _Result(
             job,
             wait=wait,
+            is_for_all=error.is_for_all,
             text=(
                 f"Job {job.job_id}: {error}; attempt {job.attempts} of {attempts},"
                 f" the next one in {wait:.1f} s."
@@ -457,6 +475,7 @@ class _Result:
         wait: Seconds until the job's next step is due; None if it is due now.
         ended: How the job ended: read, deferred, skipped or failed; "" if it goes on.
         reason: Why it failed.
+        is_for_all: Whether the wait is one for all requests.
         text: A line for the user.
         crash: An error that is to be raised.
     """
@@ -465,6 +484,7 @@ class _Result:
     page: Page | None = None
     first: int = 0
     wait: float | None = None
+    is_for_all: bool = False
     ended: str = ""
     reason: str = ""
     text: str = ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime, timezone
+from typing import Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
@@ -21,6 +23,7 @@ else:
 
 BUFFER_BYTES = 256 * 1024
 BUFFER_SECONDS = 1.0
+_REFUSALS = (UnicodeEncodeError, TypeError, ValueError, OverflowError)
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
@@ -42,39 +45,62 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
     def __init__(self) -> None:
         """Start with nothing to write."""
         super().__init__()
-        self._lines: list[bytes] = []
-        self._size = 0
+        self._buffer = bytearray()
         self._oldest = 0.0
-        self._broken = False
+        self._is_closed = False
 
     @override
     def serialize_message(self, message: Message) -> bytes:
-        """Encode a message as a line of JSON, without its end.
+        """Encode a message as a line of JSON.
 
         What the fast encoder refuses, such as a lone surrogate, the SDK's encoder
         writes in ASCII.
         """
         content = message.to_dict()
         try:
-            return _ENCODER.encode(content)
-        except (UnicodeEncodeError, TypeError, ValueError, OverflowError):
-            return serialize_json(content).encode("ascii")
+            return _ENCODER.encode(content) + b"\n"
+        except _REFUSALS:
+            return serialize_json(content).encode("ascii") + b"\n"
 
     @override
     def write_message(self, message: Message) -> None:
-        line = self.serialize_message(message)
-        if not self._lines:
-            self._oldest = clock.now()
-        self._lines.append(line)
-        self._size += len(line)
-        if not isinstance(message, RecordMessage) or self._size >= BUFFER_BYTES:
+        self._add(self.serialize_message(message))
+        if not isinstance(message, RecordMessage):
             self.flush()
-        else:
-            self.flush_if_old()
+
+    def write_records(self, stream: str, records: list[dict[str, Any]]) -> bool:
+        """Write records of a stream, as `write_message` does, but at one stroke.
+
+        Returns:
+            Whether all could be written: one may be nested too deeply.
+        """
+        now = datetime.now(timezone.utc)
+        messages = [
+            {
+                "type": "RECORD",
+                "stream": stream,
+                "record": record,
+                "time_extracted": now,
+            }
+            for record in records
+        ]
+        try:
+            self._add(_ENCODER.encode_lines(messages))
+        except (*_REFUSALS, RecursionError):
+            written = [self._write_record(stream, record, now) for record in records]
+            return all(written)
+        return True
+
+    def _write_record(self, stream: str, record: dict[str, Any], now: datetime) -> bool:
+        try:
+            self.write_message(RecordMessage(stream, record, time_extracted=now))
+        except RecursionError:
+            return False
+        return True
 
     def flush_if_old(self) -> None:
         """Write out what has waited for its second."""
-        if self._lines and clock.now() - self._oldest >= BUFFER_SECONDS:
+        if self._buffer and clock.now() - self._oldest >= BUFFER_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -84,15 +110,24 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             TargetGoneError: If stdout is closed on the other side. Later calls do
                 nothing.
         """
-        lines, self._lines, self._size = self._lines, [], 0
-        if not lines or self._broken:
+        block, self._buffer = self._buffer, bytearray()
+        if not block or self._is_closed:
             return
         try:
-            sys.stdout.buffer.write(b"\n".join([*lines, b""]))
+            sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            self._broken = True
+            self._is_closed = True
             # Python flushes stdout once more at its end, which must not fail then.
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, sys.stdout.fileno())
             raise TargetGoneError from None
+
+    def _add(self, lines: bytes) -> None:
+        if not self._buffer:
+            self._oldest = clock.now()
+        self._buffer += lines
+        if len(self._buffer) >= BUFFER_BYTES:
+            self.flush()
+        else:
+            self.flush_if_old()

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
@@ -134,6 +135,22 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "concurrency",
+        th.IntegerType(minimum=1, maximum=32),
+        default=4,
+        title="Concurrency",
+        description="How many jobs are read at once.",
+    ),
+    th.Property(
+        "shard",
+        th.StringType(pattern=r"^[0-9]{1,9}/[0-9]{1,9}$"),
+        title="Shard",
+        description=(
+            "Read only one part of the jobs: `2/8` is the second of eight parts. Give"
+            " each part a state of its own."
+        ),
+    ),
+    th.Property(
         "user_agent",
         th.StringType(),
         default=f"{NAME}/{version(NAME)}",
@@ -165,6 +182,7 @@ class Settings:
     request_timeout: float
     max_attempts: int
     max_retry_wait: float
+    concurrency: int
     user_agent: str
 
     @classmethod
@@ -178,8 +196,9 @@ class Settings:
             ConfigValidationError: If a setting can't be used.
         """
         values = {name: config[name] for name in OWN & config.keys()}
-        job_ids = _unique_job_ids(
-            values.pop("job_ids", []), values.pop("jobs_file", "")
+        job_ids = _of_shard(
+            _unique_job_ids(values.pop("job_ids", []), values.pop("jobs_file", "")),
+            values.pop("shard", "1/1"),
         )
         values["api_key"] = _checked_key(values["api_key"])
         values["api_url"] = _checked_url(values["api_url"])
@@ -248,6 +267,8 @@ def _sentence(error: ValidationError) -> str:
         return f"`{name}` is empty."
     if choices := schema.get("enum"):
         return f"`{name}` must be {' or '.join(f'`{choice}`' for choice in choices)}."
+    if error.validator == "pattern":
+        return f"`{name}` is not of the right form. {schema['description']}"
     types = schema.get("type", "something else")
     kind = " or ".join(
         {"string": "text", "boolean": "true or false"}.get(one, f"of the type {one}")
@@ -333,6 +354,18 @@ def _unique_job_ids(listed: Iterable[str], path: str) -> tuple[str, ...]:
         )
         raise fault(msg)
     return job_ids
+
+
+def _of_shard(job_ids: tuple[str, ...], shard: str) -> tuple[str, ...]:
+    """The jobs of one part. The hash is the same on every machine, for ever."""
+    part, parts = (int(number) for number in shard.split("/"))
+    if not 1 <= part <= parts:
+        raise fault(
+            "`shard` must name one of its parts, from `1/8` to `8/8` for eight of them."
+        )
+    return tuple(
+        job_id for job_id in job_ids if crc32(job_id.encode()) % parts == part - 1
+    )
 
 
 def _read_jobs_file(path: str) -> list[str]:

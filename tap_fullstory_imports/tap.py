@@ -20,6 +20,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from tap_fullstory_imports import bookmarks, settings
 from tap_fullstory_imports.jobs import WaitBudget
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
+from tap_fullstory_imports.pace import Pace
 from tap_fullstory_imports.report import Report
 from tap_fullstory_imports.settings import Settings
 from tap_fullstory_imports.streams import ImportedEvents, ImportErrors, ImportJobs
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_fullstory_imports.streams import JobStream
+    from tap_fullstory_imports.replication import JobStream
 
 GRACE_SECONDS = 1.5
 
@@ -76,6 +77,7 @@ class TapFullstoryImports(Tap):
     def __init__(self, **kwargs: Any) -> None:
         """Take the settings, the catalog and the state; see the SDK's `Tap`."""
         self.report = Report()
+        self.pace = Pace()
         super().__init__(**kwargs)
 
     @override
