@@ -12,7 +12,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tap_fullstory_imports import clock, errors
@@ -58,8 +58,8 @@ class Job:
     pages: int = 0
     total: int | None = None
     attempts: int = 0
-    retry_waits: Iterator[float] = field(default_factory=errors.retry_waits)
-    poll_waits: Iterator[float] = field(default_factory=errors.poll_waits)
+    retry_waits: Iterator[float] | None = None
+    poll_waits: Iterator[float] | None = None
     unfinished: bool = False  # the last answer was that it is still processing
     last_chance: bool = False
     started: float | None = None
@@ -371,8 +371,7 @@ class Jobs:
         job.rows += len(page.rows)
         job.pages += 1
         job.total = job.total if page.total is None else page.total
-        job.attempts, job.retry_waits = 0, errors.retry_waits()
-        job.unfinished = False
+        job.attempts, job.retry_waits, job.unfinished = 0, None, False
         done = job.paginator.finished and job.rows == job.total
         return _Result(job, page=page, first=first, ended="read" if done else "")
 
@@ -398,6 +397,7 @@ class Jobs:
         job.attempts, job.unfinished = 0, True
         if job.last_chance:
             return self._unfinished(job)
+        job.poll_waits = job.poll_waits or errors.poll_waits()
         return _Result(job, wait=next(job.poll_waits))
 
     def _try_again(self, job: Job, error: errors.RetriableError) -> _Result:
@@ -413,6 +413,7 @@ class Jobs:
         attempts = self._settings.max_attempts
         if job.attempts >= attempts:
             return _failed(job, f"{error}; given up after {attempts} attempts.")
+        job.retry_waits = job.retry_waits or errors.retry_waits()
         wait = asked or next(job.retry_waits)
         return _Result(
             job,
