@@ -78,7 +78,7 @@ class Report:
             for failure in counts.failures:
                 failed_in.setdefault(failure, []).append(stream)
         for (job_id, reason), streams in failed_in.items():
-            where = f" in {' and '.join(streams)}" if several else ""
+            where = f" in {', '.join(streams)}" if several else ""
             logger.error("Job %s failed%s: %s", job_id, where, reason)
         if self.stopped:
             logger.error("%s", self.stopped)

@@ -40,7 +40,7 @@ class ImportedEvents(JobStream):
     def __init__(self, tap: TapFullstoryImports) -> None:
         """Make the stream of a tap."""
         super().__init__(tap)
-        self._unreadable: dict[str, list[str]] = {}
+        self._unreadable: dict[str, tuple[int, str]] = {}
 
     @property
     @override
@@ -56,9 +56,9 @@ class ImportedEvents(JobStream):
         said = row.get("timestamp")
         timestamp = to_utc(said)
         if timestamp is None and said is not None:
-            self._unreadable.setdefault(job_id, []).append(
-                errors.bounded(str(said), 40)
-            )
+            shown = errors.bounded(str(said), 40)
+            seen, example = self._unreadable.get(job_id, (0, shown))
+            self._unreadable[job_id] = (seen + 1, example)
         row["timestamp"] = timestamp
         row["job_id"] = job_id
         row["event_index"] = index
@@ -66,12 +66,11 @@ class ImportedEvents(JobStream):
 
     @override
     def job_ended(self, job_id: str) -> None:
-        if texts := self._unreadable.pop(job_id, None):
+        if unreadable := self._unreadable.pop(job_id, None):
             self.logger.warning(
                 "Job %s: %d timestamps can't be read and are null, for example %r.",
                 job_id,
-                len(texts),
-                texts[0],
+                *unreadable,
             )
 
 
