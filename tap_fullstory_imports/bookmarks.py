@@ -61,18 +61,18 @@ def clean(state: Any, job_ids: Container[str]) -> tuple[dict[str, Any], list[str
     faults: list[str] = []
     bookmarks: dict[str, Any] = {}
     found = _mapping(state, "The state", faults).get("bookmarks", {})
-    for stream, bookmark in _mapping(found, "`bookmarks`", faults).items():
-        where = f"`bookmarks.{stream}`"
-        completed = _mapping(bookmark, where, faults).get(COMPLETED_JOBS)
-        if completed is None:
-            if bookmark:
-                faults.append(f"{where} in the state is not this tap's.")
+    for stream, bookmark in _mapping(found, "`bookmarks` of the state", faults).items():
+        where = f"`bookmarks.{stream}` of the state"
+        entry = _mapping(bookmark, where, faults)
+        if entry and COMPLETED_JOBS not in entry:
+            faults.append(f"{where} is not this tap's.")
+        if COMPLETED_JOBS not in entry:
             continue
-        jobs = _mapping(completed, f"`bookmarks.{stream}.{COMPLETED_JOBS}`", faults)
+        jobs = _mapping(entry[COMPLETED_JOBS], f"`{COMPLETED_JOBS}` in {where}", faults)
         good = {job: rows for job, rows in jobs.items() if _is_count(rows)}
         if len(good) < len(jobs):
             damaged = len(jobs) - len(good)
-            faults.append(f"{where} in the state has {damaged} damaged entries.")
+            faults.append(f"{where} has {damaged} damaged entries.")
         bookmarks[stream] = {
             COMPLETED_JOBS: {job: good[job] for job in good if job in job_ids}
         }

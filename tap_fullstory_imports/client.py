@@ -12,6 +12,7 @@ from urllib.parse import quote
 import requests
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports import errors
 from tap_fullstory_imports.pages import UnreadableAnswerError, page_of, status_of
@@ -184,13 +185,15 @@ class FullstoryStream(RESTStream["str | None"]):
             )
             with response:
                 body = bytearray()
-                for chunk in response.iter_content(_CHUNK_BYTES):
+                # `read1` gives what has come, where `read` would wait for a full chunk.
+                read = getattr(response.raw, "read1", response.raw.read)
+                while chunk := read(_CHUNK_BYTES, decode_content=True):
                     body += chunk
                     if time.monotonic() > deadline:
                         raise requests.Timeout
                 # Kept where requests itself keeps what it has read.
                 response._content = bytes(body)  # noqa: SLF001
-        except OSError as error:  # all of requests' errors are OSErrors
+        except (OSError, HTTPError) as error:  # all of requests' errors are OSErrors
             raise errors.connection_failed(error, seconds) from None
         self.validate_response(response)
         return response

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import backoff
 import requests
+import urllib3
 
 from tap_fullstory_imports import clock
 from tap_fullstory_imports.pages import UnreadableAnswerError, decode_object
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MESSAGE_LENGTH = 200
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d+)?", re.ASCII)
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 class NotReadyError(Exception):
@@ -128,16 +130,19 @@ def connection_failed(error: Exception, seconds: float) -> RetriableError | JobE
     """Put a failure to get an answer into words.
 
     Args:
-        error: What requests raised.
+        error: What requests raised, or urllib3 while the answer was read.
         seconds: The time limit of the request.
     """
-    if isinstance(error, requests.Timeout):
+    if isinstance(
+        error, (requests.Timeout, TimeoutError, urllib3.exceptions.TimeoutError)
+    ):
         return RetriableError(f"no answer within {seconds:g} s")
     if isinstance(
         error,
         (
             requests.exceptions.ChunkedEncodingError,
             requests.exceptions.ContentDecodingError,
+            urllib3.exceptions.HTTPError,
         ),
     ):
         return RetriableError("the answer was cut off")
@@ -208,12 +213,17 @@ def bounded(text: str, length: int = MESSAGE_LENGTH) -> str:
     return shown if len(shown) <= length else f"{shown[:length]}…"
 
 
+def many(number: int, thing: str) -> str:
+    """A number of things, in words: ``1 row``, ``1,200 rows``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, IndexError, OverflowError):
         return None
-    return date if date.tzinfo else None
+    return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -77,11 +77,17 @@ class PageRead:
 
 
 @dataclass(frozen=True)
-class JobRead:
-    """All pages of a job have been handed out, and its number of rows is right."""
+class JobEnded:
+    """Nothing more comes of a job in this run.
+
+    Attributes:
+        is_read: Whether all its pages have been handed out, and its number of rows is
+            right.
+    """
 
     job_id: str
     rows: int
+    is_read: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Tick:
     """Nothing has come for a moment: time for what must not wait."""
 
 
-Event = PageRead | JobRead | Tick
+Event = PageRead | JobEnded | Tick
 
 
 class WaitBudget:
@@ -156,7 +162,7 @@ class Jobs:
         """Read the jobs.
 
         Yields:
-            What has come. A `JobRead` comes after the last page of its job has been
+            What has come. A `JobEnded` comes after the last page of its job has been
             worked on.
 
         Raises:
@@ -174,7 +180,7 @@ class Jobs:
     def show_progress(self, job_id: str, rows: int) -> None:
         """Say how far a job is, if that has not been said for a while."""
         job = self._started[job_id]
-        if job.unfinished or clock.now() < job.next_line:
+        if job.unfinished or rows == job.total or clock.now() < job.next_line:
             return
         job.next_line = clock.now() + LINE_SECONDS
         of_total = f" of {job.total:,}" if job.total is not None else ""
@@ -245,6 +251,7 @@ class Jobs:
             raise result.crash
         if result.text:
             self._logger.log(result.level, "%s", result.text)
+            self._next_waiting_line = clock.now() + LINE_SECONDS
         if job is None:
             with self._changed:
                 started = list(self._started.values())
@@ -261,19 +268,19 @@ class Jobs:
                 self._open -= 1
                 self._started.pop(job.job_id, None)
                 self._changed.notify_all()
-            yield from self._end(job, result)
+            self._count(job, result)
+            yield JobEnded(job.job_id, job.rows, is_read=result.ended == "read")
 
-    def _end(self, job: Job, result: _Result) -> Iterator[Event]:
-        """Count how a job ended."""
+    def _count(self, job: Job, result: _Result) -> None:
+        """Count how a job ended, and say so if it is read."""
         if result.ended == "read":
             self._logger.info(
-                "Job %s: %s rows in %d pages, %.1f s.",
+                "Job %s: %s in %s, %.1f s.",
                 job.job_id,
-                f"{job.rows:,}",
-                job.pages,
+                errors.many(job.rows, "row"),
+                errors.many(job.pages, "page"),
                 clock.now() - (job.started or 0),
             )
-            yield JobRead(job.job_id, job.rows)
         elif result.ended == "deferred":
             self._counts.deferred += 1
         elif result.ended == "skipped":
@@ -387,7 +394,9 @@ class Jobs:
             due = clock.now() + result.wait
             heapq.heappush(self._waiting, (due, next(self._order), job))
             self._counts.retries += not job.unfinished
-        elif not result.ended and result.crash is None:
+        elif result.crash is not None:
+            self._closed = True
+        elif not result.ended:
             self._ready.appendleft(job)
         if result.page is not None or result.text or result.ended or result.crash:
             self._outbox.append(result)
@@ -412,7 +421,9 @@ class Jobs:
             )
         attempts = self._settings.max_attempts
         if job.attempts >= attempts:
-            return _failed(job, f"{error}; given up after {attempts} attempts.")
+            return _failed(
+                job, f"{error}; given up after {errors.many(attempts, 'attempt')}."
+            )
         job.retry_waits = job.retry_waits or errors.retry_waits()
         wait = asked or next(job.retry_waits)
         return _Result(
@@ -428,7 +439,7 @@ class Jobs:
 
     def _give_up_on(self, job: Job, error: errors.JobError) -> _Result:
         """A job can't be read: whether that is a failure."""
-        is_missing = isinstance(error, errors.MissingJobError)
+        is_missing = isinstance(error, errors.MissingJobError) and not job.pages
         if not is_missing or self._settings.missing_jobs == "fail":
             return _failed(job, str(error))
         return _Result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,6 +26,18 @@ BUFFER_BYTES = 256 * 1024
 BUFFER_SECONDS = 1.0
 _REFUSALS = (UnicodeEncodeError, TypeError, ValueError, OverflowError)
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
+
+
+def _encode(content: dict[str, Any]) -> bytes:
+    """A line of JSON.
+
+    What the fast encoder refuses, such as a lone surrogate, the SDK's encoder writes in
+    ASCII.
+    """
+    try:
+        return _ENCODER.encode(content) + b"\n"
+    except _REFUSALS:
+        return serialize_json(content).encode("ascii") + b"\n"
 
 
 class TargetGoneError(SystemExit):
@@ -53,14 +66,15 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
     def serialize_message(self, message: Message) -> bytes:
         """Encode a message as a line of JSON.
 
-        What the fast encoder refuses, such as a lone surrogate, the SDK's encoder
-        writes in ASCII.
+        Raises:
+            RecursionError: If it is nested more deeply than any page can be read.
         """
         content = message.to_dict()
         try:
-            return _ENCODER.encode(content) + b"\n"
-        except _REFUSALS:
-            return serialize_json(content).encode("ascii") + b"\n"
+            return _encode(content)
+        except RecursionError:  # with less of the stack in use there is room for more
+            with ThreadPoolExecutor(max_workers=1) as empty_stack:
+                return empty_stack.submit(_encode, content).result()
 
     @override
     def write_message(self, message: Message) -> None:
@@ -114,7 +128,9 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         if not block or self._is_closed:
             return
         try:
-            sys.stdout.buffer.write(block)
+            left = memoryview(block)
+            while left:  # without a buffer of Python's, a signal can cut a write short
+                left = left[sys.stdout.buffer.write(left) :]
             sys.stdout.buffer.flush()
         except BrokenPipeError:
             self._is_closed = True

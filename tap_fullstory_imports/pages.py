@@ -84,13 +84,16 @@ def status_of(response: requests.Response) -> Status:
         UnreadableAnswerError: If the answer does not hold a job status.
     """
     answer = _decode_answer(response.content)
-    job = answer.get("job") or {}
+    job = answer.get("job")
     if not isinstance(job, dict):
         raise UnreadableAnswerError("its `job` is not an object")
+    imported, failed = (count(answer.get(name, 0)) for name in ("imports", "errors"))
+    if imported is None or failed is None:
+        raise UnreadableAnswerError("its counts are not numbers")
     return Status(
         status=str(job.get("status") or "UNKNOWN"),
-        imported=count(answer.get("imports")) or 0,
-        failed=count(answer.get("errors")) or 0,
+        imported=imported,
+        failed=failed,
         answer=answer,
     )
 
@@ -148,6 +151,8 @@ def _read_page(answer: dict[str, Any]) -> Page:
     token = answer.get("next_page_token") or None
     if token is not None and not isinstance(token, str):
         raise UnreadableAnswerError("its `next_page_token` is not a text")
+    if token is not None and any("\ud800" <= char <= "\udfff" for char in token):
+        raise UnreadableAnswerError("its `next_page_token` is no text that can be sent")
     return Page(rows, count(answer.get("total_records")), token)
 
 

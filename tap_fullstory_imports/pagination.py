@@ -54,8 +54,3 @@ class NextPageTokenPaginator(BaseAPIPaginator["str | None"]):
         if token:
             self._seen.add(token)
         return token
-
-    @override
-    def continue_if_empty(self, response: requests.Response) -> bool:
-        """A page without rows never ends the paging; only its token decides."""
-        return True

@@ -21,7 +21,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from tap_fullstory_imports import clock, errors
 from tap_fullstory_imports.bookmarks import Bookmarks
 from tap_fullstory_imports.client import FullstoryStream
-from tap_fullstory_imports.jobs import JobRead, Jobs, PageRead, WaitBudget
+from tap_fullstory_imports.jobs import JobEnded, Jobs, PageRead, WaitBudget
 from tap_fullstory_imports.schemas import SCHEMAS
 
 if sys.version_info >= (3, 12):
@@ -82,7 +82,7 @@ class JobStream(FullstoryStream):
         """How many rows a job status promises, and what they are."""
 
     def job_ended(self, job_id: str) -> None:
-        """Called when the last row of a job has been handed on."""
+        """Called when nothing more comes of a job."""
 
     def is_final(self, job_id: str) -> bool:  # noqa: ARG002 - for those that override it
         """Whether the rows of a job, all read, are the same for ever."""
@@ -107,6 +107,8 @@ class JobStream(FullstoryStream):
             for index, row in enumerate(page.rows, start=page.first):
                 yield self.to_record(row, page.job_id, index)
                 self._counts.rows += 1
+                if self._counts.rows == self.ABORT_AT_RECORD_COUNT:
+                    return
                 if self._tap.signal is not None or index % ROWS_PER_LOOK == 0:
                     self._look_around(page.job_id, index + 1)
 
@@ -134,15 +136,17 @@ class JobStream(FullstoryStream):
                 for event in events:
                     if isinstance(event, PageRead):
                         yield event
-                    elif isinstance(event, JobRead):
+                    elif isinstance(event, JobEnded):
                         self._finish(event)
                     self._look_around()
         except errors.AccessError as error:
             tap.report.stopped = str(error)
 
-    def _finish(self, job: JobRead) -> None:
-        """Note that all rows of a job have been handed on."""
+    def _finish(self, job: JobEnded) -> None:
+        """Note that a job has ended, and bookmark it if it is read."""
         self.job_ended(job.job_id)
+        if not job.is_read:
+            return
         if job.job_id in self._unwritable:
             reason = "It has a row that is nested too deeply to be written."
             self._counts.failures.append((job.job_id, reason))
@@ -295,6 +299,7 @@ class JobStream(FullstoryStream):
     ) -> None:
         super()._write_batch_message(encoding, manifest)
         self._commit()
+        self._state_is_new = True
 
     @override
     def _sync_batches(

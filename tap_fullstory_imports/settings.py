@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import math
 import os
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from zlib import crc32
 
+import requests
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.typing import (
@@ -75,7 +77,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "job_wait_timeout",
-        th.NumberType(minimum=0),
+        th.NumberType(minimum=0, maximum=86_400),
         default=300,
         title="Job wait timeout",
         description=(
@@ -126,7 +128,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "max_retry_wait",
-        th.NumberType(minimum=0),
+        th.NumberType(minimum=0, maximum=86_400),
         default=300,
         title="Maximum retry wait",
         description=(
@@ -202,6 +204,7 @@ class Settings:
         )
         values["api_key"] = _checked_key(values["api_key"])
         values["api_url"] = _checked_url(values["api_url"])
+        values["user_agent"] = values["user_agent"].strip()
         if not _is_header_text(values["user_agent"]):
             raise fault("`user_agent` must be printable ASCII text on one line.")
         return cls(job_ids=job_ids, **values)
@@ -219,6 +222,25 @@ def from_environment(prefix: str) -> dict[str, str]:
         for name in OWN
         if prefix + name.upper() in os.environ
     }
+
+
+def misspelt_in_environment(prefix: str, known: Iterable[str]) -> list[str]:
+    """A sentence for each variable that is nearly the name of a setting.
+
+    Others are left alone: the environment is shared with programs such as Meltano,
+    which has variables of its own with the same beginning.
+    """
+    names = {prefix + name.upper(): name for name in known}
+    near = {
+        variable: difflib.get_close_matches(variable, names, n=1, cutoff=0.95)
+        for variable in os.environ.keys() - names.keys()
+        if variable.startswith(prefix)
+    }
+    return [
+        f"The environment variable {variable} is no setting. Is {match[0]} meant?"
+        for variable, match in sorted(near.items())
+        if match
+    ]
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,19 +314,26 @@ def _typed(name: str, value: Any) -> Any:
         return value
     if name == "job_ids":
         return _job_ids(value, "`job_ids`")
-    types = SCHEMA["properties"][name]["type"]
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(value, Decimal) or (
-        isinstance(value, str) and {"integer", "number"} & {*types}
+    types = {*SCHEMA["properties"][name]["type"]}
+    is_text = isinstance(value, str)
+    if isinstance(value, (Decimal, float)) or (
+        is_text and types & {"integer", "number"}
     ):
-        try:
-            number = float(text)
-        except ValueError:
-            return value
-        return int(number) if number.is_integer() else number
-    if isinstance(text, str) and "boolean" in types:
-        return _WORDS.get(text.lower(), value)
+        return _number(value)
+    if is_text and "boolean" in types:
+        return _WORDS.get(value.strip().lower(), value)
     return value
+
+
+def _number(value: Any) -> Any:
+    """The number that a value stands for; if it stands for none, the value as text."""
+    try:
+        number = float(value)
+    except ValueError:
+        return value
+    if not math.isfinite(number):
+        return str(value)
+    return int(number) if number.is_integer() else number
 
 
 def _job_ids(value: Any, where: str) -> list[str]:
@@ -312,7 +341,7 @@ def _job_ids(value: Any, where: str) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise fault(
                 f"{where} begins like a JSON array but is none: {error}."
             ) from None
@@ -401,11 +430,14 @@ def _checked_key(key: str) -> str:
 
 
 def _checked_url(text: str) -> str:
+    text = text.strip()
     try:
-        url = urlsplit(text.strip())
-        host, _ = url.hostname, url.port
-    except ValueError:
-        host = None
+        requests.Request("GET", text).prepare()
+        url = urlsplit(text)
+        host = url.hostname or ""
+        host.encode("idna")
+    except (requests.RequestException, ValueError):
+        host = ""
     if not host or url.scheme not in {"http", "https"} or not _is_header_text(text):
         raise fault("`api_url` must be an address such as https://api.fullstory.com.")
     if url.username is not None or url.query or url.fragment:

@@ -66,11 +66,13 @@ class ImportedEvents(JobStream):
 
     @override
     def job_ended(self, job_id: str) -> None:
-        if unreadable := self._unreadable.pop(job_id, None):
+        if job_id in self._unreadable:
+            seen, example = self._unreadable.pop(job_id)
             self.logger.warning(
-                "Job %s: %d timestamps can't be read and are null, for example %r.",
+                "Job %s: %s could not be read and became null, for example %r.",
                 job_id,
-                *unreadable,
+                errors.many(seen, "timestamp"),
+                example,
             )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers._util import load_json, read_json_file
 from singer_sdk.helpers.capabilities import TapCapabilities
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.singerlib import Catalog
@@ -32,7 +33,7 @@ else:
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     import click
@@ -49,12 +50,23 @@ class Command(SingerCommand):
     @override
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the arguments; `--discover` and `--test` do their work in here."""
-        try:
+        with _sentences(self.logger):
             return super().make_context(*args, **kwargs)
-        except ConfigValidationError as error:
-            for sentence in error.errors:
-                self.logger.error("%s", sentence)  # noqa: TRY400 - no traceback
-            sys.exit(1)
+        raise AssertionError
+
+
+@contextmanager
+def _sentences(logger: logging.Logger) -> Iterator[None]:
+    """End with status 1 and without a traceback if the user's settings are at fault."""
+    try:
+        yield
+    except ConfigValidationError as error:
+        for sentence in error.errors:
+            logger.error("%s", sentence)  # noqa: TRY400 - no traceback
+        sys.exit(1)
+    except MappingError as error:
+        logger.error("`stream_maps` can't be used: %s", error)  # noqa: TRY400 - as above
+        sys.exit(1)
 
 
 class TapFullstoryImports(Tap):
@@ -94,6 +106,8 @@ class TapFullstoryImports(Tap):
         known = cls.config_jsonschema["properties"]
         others = {name: known[name] for name in known.keys() - settings.OWN}
         prefix = cls._env_var_prefix
+        for sentence in settings.misspelt_in_environment(prefix, known):
+            cls.logger.warning("%s", sentence)
         parsed = parse_environment_config({"properties": others}, prefix)
         return {**parsed, **settings.from_environment(prefix)}
 
@@ -169,10 +183,13 @@ class TapFullstoryImports(Tap):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        tap = cls._from_input(
-            config, state=_read_state(state, cls.logger), catalog=_read_catalog(catalog)
-        )
-        tap.run(tap.sync_all)
+        with _sentences(cls.logger):
+            tap = cls._from_input(
+                config,
+                state=_read_state(state, cls.logger),
+                catalog=_read_catalog(catalog),
+            )
+            tap.run(tap.sync_all)
 
     @classmethod
     @override
@@ -190,14 +207,18 @@ class TapFullstoryImports(Tap):
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> _ConfigInput:
         """Read the files of settings."""
-        try:
-            return super().cb_config(ctx, param, value)
-        except (OSError, TypeError, ValueError) as error:
-            reason = (
-                "it is not a JSON object" if isinstance(error, TypeError) else error
-            )
-            msg = f"`--config`: the settings can't be read: {reason}"
-            raise settings.fault(msg) from None
+        config: dict[str, Any] = {}
+        for path in value:
+            if path == "ENV":
+                continue
+            try:
+                content: Any = read_json_file(path)
+            except (OSError, ValueError, RecursionError) as error:
+                raise settings.fault(f"`--config`: {path}: {error}") from None
+            if not isinstance(content, dict):
+                raise settings.fault(f"`--config`: {path} is not a JSON object.")
+            config |= content
+        return _ConfigInput(config=config, parse_env="ENV" in value)
 
     @classmethod
     @override
@@ -221,14 +242,18 @@ class TapFullstoryImports(Tap):
 
 
 def _read_state(file: IO[str] | None, logger: logging.Logger) -> Any:
-    """The state in a file; one that is no JSON counts as damaged: all is read again."""
+    """The state in a file. A damaged one is as good as none: all is read again."""
     if file is None:
         return None
     try:
-        return load_json(file.read())
-    except ValueError:
+        state: Any = load_json(file.read())
+    except (ValueError, RecursionError):
         logger.warning("The state is not JSON. All jobs are read again.")
         return None
+    if not isinstance(state, dict):  # the SDK would take it for the path of a file
+        logger.warning("The state is not an object. All jobs are read again.")
+        return None
+    return state
 
 
 def _read_catalog(file: IO[str] | None) -> Catalog | None:
@@ -236,6 +261,6 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
         return None
     try:
         return Catalog.from_dict(load_json(file.read()))
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         msg = "`--catalog`: the file is not a Singer catalog; make one by `--discover`."
         raise settings.fault(msg) from None

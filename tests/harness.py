@@ -45,8 +45,7 @@ class Run:
     def messages(self) -> list[dict[str, Any]]:
         """The Singer messages, numbers kept digit by digit."""
         return [
-            json.loads(line, parse_float=Decimal)
-            for line in self.stdout.decode().splitlines()
+            json.loads(line, parse_float=Decimal) for line in self.stdout.splitlines()
         ]
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
@@ -97,7 +96,8 @@ class Folder:
 
     path: Path
     api: StandIn | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
+    streams: tuple[str, ...] = ("imported_events",)
+    settings: dict[str, Any] = field(default_factory=lambda: {"concurrency": 1})
 
     def write(self, name: str, content: object) -> Path:
         """Write a file: text and bytes as they are, anything else as JSON."""
@@ -116,7 +116,15 @@ class Folder:
         catalog: object = None,
         **settings: Any,
     ) -> list[str]:
-        """The command line for some settings; those that are None are left out."""
+        """The command line for some settings; those that are None are left out.
+
+        Without a catalog, one that selects the folder's streams is made.
+        """
+        if catalog is None and not any(
+            argument.startswith(("--test", "--discover", "--catalog"))
+            for argument in arguments
+        ):
+            catalog = selecting(*self.streams)
         config = {**self.settings, **settings}
         if self.api is not None:
             config = {"api_key": self.api.api_key, "api_url": self.api.url, **config}
@@ -154,6 +162,14 @@ class Folder:
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
         )
+
+
+def selecting(*streams: str) -> dict[str, Any]:
+    """A catalog in which only some streams are selected."""
+    catalog = TapFullstoryImports(validate_config=False, setup_mapper=False).catalog
+    for entry in catalog.streams:
+        entry.metadata.root.selected = entry.tap_stream_id in streams
+    return catalog.to_dict()
 
 
 def run(

@@ -56,7 +56,7 @@ class Response(NamedTuple):
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 (whatever was sent)
+    def json(self) -> Any:
         """Decodes the body."""
         return json.loads(self.body)
 

@@ -1,0 +1,615 @@
+"""The command line: its options, its catalogs, and the extras of the SDK."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import os
+import subprocess
+import sys
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.harness import PREFIX, Run, run
+from tests.stand_in import EXAMPLE_EVENT, Answer, Job, make_events, make_failures
+
+if TYPE_CHECKING:
+    from tests.harness import Folder
+    from tests.stand_in import StandIn
+
+VERSION = version("tap-fullstory-imports")
+STREAMS = ["import_errors", "import_jobs", "imported_events"]
+BATCH = {"format": "jsonl", "compression": "gzip"}
+
+
+def discover() -> dict[str, Any]:
+    """The catalog, as a user saves it who wants the imported events only."""
+    catalog: dict[str, Any] = json.loads(run(["--discover"]).stdout)
+    streams = catalog["streams"]
+    wanted = [one for one in streams if one["tap_stream_id"] == "imported_events"]
+    return {"streams": wanted}
+
+
+def selecting(catalog: dict[str, Any], *path: str, selected: bool) -> dict[str, Any]:
+    """A catalog with a field selected or not; without a path the stream."""
+    changed = copy.deepcopy(catalog)
+    breadcrumb = [step for name in path for step in ("properties", name)]
+    [stream] = changed["streams"]
+    [entry] = [one for one in stream["metadata"] if one["breadcrumb"] == breadcrumb]
+    entry["metadata"]["selected"] = selected
+    return changed
+
+
+def warnings(run: Run) -> list[str]:
+    """The texts of a run's warnings."""
+    return [
+        line.split(" | ")[-1]
+        for line in run.stderr.splitlines()
+        if " | WARNING " in line
+    ]
+
+
+def assert_refused(run: Run, *words: str) -> None:
+    """The run must have ended with a clear error line before it began."""
+    assert run.status == 1
+    assert run.stdout == b""
+    assert "Traceback" not in run.stderr
+    assert all(word in run.errors[0] for word in words), run.errors
+
+
+# Without any settings
+
+
+def test_discovery_needs_no_settings_and_prints_only_the_catalog() -> None:
+    """Meltano discovers before anything is set."""
+    done = run(["--discover"])
+    assert done.status == 0
+    streams = [one["tap_stream_id"] for one in json.loads(done.stdout)["streams"]]
+    assert streams == STREAMS
+    assert not done.errors
+
+
+def test_about_needs_no_settings_and_prints_only_its_text() -> None:
+    """The first form that a user sees: each setting with its variable."""
+    done = run(["--about"])
+    assert done.status == 0
+    text = done.stdout.decode()
+    assert text.startswith("Name: tap-fullstory-imports\n")
+    assert f"Version: {VERSION}\n" in text
+    assert f"{PREFIX}API_KEY" in text
+    assert " | " not in text
+    assert not done.errors
+
+
+def test_about_as_json_is_one_json_document() -> None:
+    """It can be piped into another program."""
+    done = run(["--about", "--format=json"])
+    assert done.status == 0
+    about = json.loads(done.stdout)
+    assert about["name"] == "tap-fullstory-imports"
+    assert about["version"] == VERSION
+    capabilities = {"catalog", "discover", "state", "about", "batch", "stream-maps"}
+    assert capabilities <= {*about["capabilities"]}
+    assert "activate-version" not in about["capabilities"]
+
+
+def test_about_as_markdown_has_a_row_for_each_setting() -> None:
+    """It can be pasted into a page."""
+    done = run(["--about", "--format=markdown"])
+    assert done.status == 0
+    text = done.stdout.decode()
+    assert text.startswith("# `tap-fullstory-imports`\n")
+    for name in ("api_key", "job_ids", "count_mismatch", "user_agent"):
+        assert f"\n| {name} |" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--discover"], ["--about"], ["--about", "--format=json"]],
+    ids=" ".join,
+)
+def test_unusable_settings_do_not_stop_discovery(
+    tap: Folder, arguments: list[str]
+) -> None:
+    """They are not needed yet."""
+    done = tap.run(*arguments, api_key=None, job_ids=[".."], max_attempts=0)
+    assert done.status == 0
+    assert done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    """On one line."""
+    done = run(["--version"])
+    assert done.status == 0
+    assert f"v{VERSION}" in done.stdout.decode()
+    assert done.stdout.count(b"\n") == 1
+
+
+def test_help_names_every_option() -> None:
+    """And ends with status 0."""
+    done = run(["--help"])
+    assert done.status == 0
+    for option in ("--config", "--discover", "--catalog", "--state", "--test"):
+        assert option in done.stdout.decode()
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    """With the status that shells know for it."""
+    done = run(["--no-such-option"])
+    assert done.status == 2
+    assert done.stdout == b""
+    assert "--no-such-option" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--discover"], ["--about", "--format=json"]], ids=" ".join
+)
+def test_the_tap_is_a_module_too(tmp_path: Path, arguments: list[str]) -> None:
+    """As `python -m`, from any folder, with an empty environment but for its path."""
+    ours = {name: text for name, text in os.environ.items() if PREFIX not in name}
+    done = subprocess.run(  # noqa: S603 - the tap itself
+        [sys.executable, "-m", "tap_fullstory_imports", *arguments],
+        cwd=tmp_path,
+        env=ours,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert json.loads(done.stdout)
+    assert b"Traceback" not in done.stderr
+
+
+def test_the_tap_is_a_command_too(tap: Folder, api: StandIn) -> None:
+    """Under its own name, and its exit status reaches the shell."""
+    command = Path(sys.executable).with_name("tap-fullstory-imports")
+    api.add(Job("a", rows=make_events(3)))
+    for job_ids, status in ((["a"], 0), (["a", "missing"], 1)):
+        done = subprocess.run(  # noqa: S603 - the tap itself
+            [str(command), *tap.arguments(job_ids=job_ids)],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == status
+        assert done.stdout.count(b'"type":"RECORD"') == 3
+
+
+# --test
+
+
+def test_the_connection_test_reads_one_record(tap: Folder, api: StandIn) -> None:
+    """Of each stream. No job whose rows are cut off counts as read."""
+    failures = make_failures(3)
+    api.add(Job("a", rows=make_events(300), failures=failures), Job("b"))
+    done = tap.run("--test", job_ids=["a", "b"])
+    assert done.status == 0
+    assert [len(done.records(stream)) for stream in STREAMS] == [1, 1, 1]
+    assert done.completed("imported_events") == done.completed("import_errors") == {}
+    assert "Traceback" not in done.stderr
+
+
+def test_a_connection_test_that_passes_logs_no_error(tap: Folder, api: StandIn) -> None:
+    """Or nobody would believe that it has passed."""
+    api.add(Job("a", rows=make_events(3)))
+    done = tap.run("--test", job_ids=["a"])
+    assert done.status == 0
+    assert done.errors == []
+    assert "unhandled" not in done.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_connection_test_fails_with_the_reason(
+    tap: Folder, api: StandIn, status: int
+) -> None:
+    """As a run would."""
+    answers: list[Answer | None] = [Answer(status=status)] * 3
+    script = dict.fromkeys(("imports", "errors", "status"), answers)
+    api.add(Job("a", rows=make_events(3), script=script))
+    done = tap.run("--test", job_ids=["a"])
+    assert done.status == 1
+    assert str(status) in done.errors[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_connection_test_does_not_wait_for_a_job(tap: Folder, api: StandIn) -> None:
+    """A job that is still processing shows that the key works."""
+    api.add(Job("a", processing=-1))
+    done = tap.run("--test", job_ids=["a"])
+    assert done.status == 0
+    assert len(api.requests) == len(STREAMS)
+
+
+def test_the_schema_test_writes_schemas_and_asks_nothing(
+    tap: Folder, api: StandIn
+) -> None:
+    """Not even whether the key works."""
+    done = tap.run("--test=schema", job_ids=["a"])
+    assert done.status == 0
+    assert [message["type"] for message in done.messages] == ["SCHEMA"] * 3
+    assert not api.requests
+
+
+def test_tests_need_settings() -> None:
+    """And say which, without a traceback."""
+    for argument in ("--test", "--test=schema"):
+        assert_refused(run([argument]), "`api_key`")
+
+
+# --catalog
+
+
+def test_a_discovered_catalog_changes_nothing(tap: Folder, api: StandIn) -> None:
+    """Same schema, same records, same state."""
+    api.add(Job("a", rows=[EXAMPLE_EVENT, {"name": "x", "new": {"a": 1}}]))
+    plain = tap.run(job_ids=["a"])
+    done = tap.run(job_ids=["a"], catalog=discover())
+    assert done.status == 0
+    assert done.of_type("SCHEMA") == plain.of_type("SCHEMA")
+    assert done.records() == plain.records()
+    assert done.states == plain.states
+    assert not warnings(done)
+
+
+@pytest.mark.parametrize(
+    "path", [("user",), ("properties",), ("context", "location", "ip_address")]
+)
+def test_a_deselected_field_is_in_neither_schema_nor_records(
+    tap: Folder, api: StandIn, path: tuple[str, ...]
+) -> None:
+    """At the root and below; all others stay, unknown ones too."""
+    row = copy.deepcopy(EXAMPLE_EVENT)
+    row["new"] = {"a": 1}
+    row["context"]["location"]["new"] = "x"
+    api.add(Job("a", rows=[row]))
+    plain = tap.run(job_ids=["a"])
+    done = tap.run(job_ids=["a"], catalog=selecting(discover(), *path, selected=False))
+    assert done.status == 0
+    [expected] = copy.deepcopy(plain.records())
+    schema = copy.deepcopy(plain.of_type("SCHEMA")[0]["schema"])
+    record, fields = expected, schema["properties"]
+    for step in path[:-1]:
+        record, fields = record[step], fields[step]["properties"]
+    del record[path[-1]]
+    del fields[path[-1]]
+    assert done.records() == [expected]
+    assert done.of_type("SCHEMA")[0]["schema"] == schema
+    assert done.completed() == {"a": 1}
+
+
+@pytest.mark.parametrize("key", ["job_id", "event_index"])
+def test_the_key_cannot_be_deselected(tap: Folder, api: StandIn, key: str) -> None:
+    """Without it a target could not tell rows apart."""
+    api.add(Job("a", rows=make_events(2)))
+    done = tap.run(job_ids=["a"], catalog=selecting(discover(), key, selected=False))
+    assert done.status == 0
+    assert all(key in record for record in done.records())
+    assert key in done.of_type("SCHEMA")[0]["schema"]["properties"]
+
+
+def test_a_deselected_stream_asks_nothing_and_keeps_the_state(
+    tap: Folder, api: StandIn
+) -> None:
+    """What has been saved must not be erased."""
+    api.add(Job("a", rows=make_events(2)), Job("b", rows=make_events(2)))
+    saved = {"bookmarks": {"imported_events": {"completed_jobs": {"a": 2}}}}
+    done = tap.run(
+        job_ids=["a", "b"], state=saved, catalog=selecting(discover(), selected=False)
+    )
+    assert done.status == 0
+    assert not api.requests
+    assert not done.records()
+    assert all(state == saved for state in done.states)
+    assert warnings(done)
+
+
+@pytest.mark.parametrize("place", ["replication_method", "metadata", "both"])
+def test_a_catalog_of_full_tables_is_still_read_incrementally(
+    tap: Folder, api: StandIn, place: str
+) -> None:
+    """With a warning, and no message that would make a target delete rows."""
+    api.add(Job("a", rows=make_events(2)), Job("b", rows=make_events(3)))
+    catalog = discover()
+    [stream] = catalog["streams"]
+    if place != "metadata":
+        stream["replication_method"] = "FULL_TABLE"
+    if place != "replication_method":
+        for entry in stream["metadata"]:
+            if not entry["breadcrumb"]:
+                entry["metadata"]["replication-method"] = "FULL_TABLE"
+                entry["metadata"]["forced-replication-method"] = "FULL_TABLE"
+    saved = {"bookmarks": {"imported_events": {"completed_jobs": {"a": 2}}}}
+    done = tap.run(job_ids=["a", "b"], state=saved, catalog=catalog)
+    assert done.status == 0
+    assert {record["job_id"] for record in done.records()} == {"b"}
+    assert done.completed() == {"a": 2, "b": 3}
+    assert {message["type"] for message in done.messages} == {
+        "SCHEMA",
+        "RECORD",
+        "STATE",
+    }
+    assert all("version" not in message for message in done.messages)
+    if place == "replication_method":
+        [warning] = warnings(done)
+        assert "FULL_TABLE" in warning
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "5",
+        '"text"',
+        b"\xff\xfe",
+        '{"streams": 5}',
+        '{"streams": [5]}',
+        '{"streams": [{}]}',
+        '{"streams": [{"tap_stream_id": "imported_events", "schema": 5}]}',
+        '{"streams": [{"tap_stream_id": "imported_events", "metadata": 5}]}',
+        '{"streams": [{"tap_stream_id": "imported_events", "metadata": [5]}]}',
+        pytest.param("[" * 100_000, id="nested deeply"),
+    ],
+)
+def test_a_damaged_catalog_is_refused(
+    tap: Folder, api: StandIn, content: str | bytes
+) -> None:
+    """The sentence names the option."""
+    path = tap.write("broken.json", content)
+    done = tap.run("--catalog", str(path), job_ids=["a"])
+    assert_refused(done, "`--catalog`")
+    assert not api.requests
+
+
+def test_a_catalog_of_another_tap_selects_nothing_and_says_so(
+    tap: Folder, api: StandIn
+) -> None:
+    """Instead of a silent success."""
+    catalog = discover()
+    catalog["streams"][0]["tap_stream_id"] = catalog["streams"][0]["stream"] = "other"
+    done = tap.run(job_ids=["a"], catalog=catalog)
+    assert not api.requests
+    assert any("selects none" in warning for warning in warnings(done))
+
+
+@pytest.mark.parametrize("option", ["--catalog", "--state"])
+def test_a_file_that_does_not_exist_is_an_error_in_words(option: str) -> None:
+    """A mistyped path must not mean that all is read again."""
+    done = run([option, "/no/such/file"])
+    assert done.status != 0
+    assert done.stdout == b""
+    assert option in done.stderr
+    assert "/no/such/file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --state
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "5",
+        '"text"',
+        b"\xff\xfe",
+        '{"bookmarks": 5}',
+        '{"bookmarks": {"imported_events": {"completed_jobs": ["a"]}}}',
+        '{"bookmarks": {"imported_events": {"completed_jobs": {"a": "2"}}}}',
+        '{"bookmarks": {"imported_events": {"replication_key": "x"}}}',
+        pytest.param("[" * 100_000, id="nested deeply"),
+    ],
+)
+def test_a_damaged_state_is_a_warning_and_the_job_is_read_again(
+    tap: Folder, api: StandIn, content: str | bytes
+) -> None:
+    """And the state is whole afterwards."""
+    api.add(Job("a", rows=make_events(2)))
+    path = tap.write("broken.json", content)
+    done = tap.run("--state", str(path), job_ids=["a"])
+    assert done.status == 0
+    assert len(done.records()) == 2
+    assert done.state == {
+        "bookmarks": {"imported_events": {"completed_jobs": {"a": 2}}}
+    }
+    [warning] = warnings(done)
+    assert "state" in warning
+    assert "read again" in warning
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", ["", "{}", "null", '{"bookmarks": {}}'])
+def test_an_empty_state_is_that_of_a_first_run(
+    tap: Folder, api: StandIn, content: str
+) -> None:
+    """Everything is read."""
+    api.add(Job("a", rows=make_events(2)))
+    path = tap.write("empty.json", content)
+    done = tap.run("--state", str(path), job_ids=["a"])
+    assert done.status == 0
+    assert done.completed() == {"a": 2}
+
+
+# Stream maps, flattening, batches
+
+
+def test_stream_maps_change_records_and_schema(tap: Folder, api: StandIn) -> None:
+    """Fields made, removed and hashed, rows filtered; the job is still bookmarked."""
+    api.add(Job("a", rows=[{"name": "keep", "user": {"id": "1"}}, {"name": "drop"}]))
+    maps = {
+        "user": None,
+        "user_hash": "md5(config['salt'] + user['id']) if user else None",
+        "loud": "name.upper()",
+        "__filter__": "name == 'keep'",
+    }
+    done = tap.run(
+        job_ids=["a"],
+        stream_maps={"imported_events": maps},
+        stream_map_config={"salt": "x"},
+    )
+    assert done.status == 0
+    [record] = done.records()
+    assert record["loud"] == "KEEP"
+    assert record["user_hash"]
+    assert "user" not in record
+    fields = done.of_type("SCHEMA")[0]["schema"]["properties"]
+    assert "user" not in fields
+    assert "loud" in fields
+    assert done.completed() == {"a": 2}
+
+
+def test_a_stream_map_can_rename_the_stream(tap: Folder, api: StandIn) -> None:
+    """The state keeps the stream's own name."""
+    api.add(Job("a", rows=make_events(2)))
+    maps = {"imported_events": {"__alias__": "fullstory_events"}}
+    done = tap.run(job_ids=["a"], stream_maps=maps)
+    assert done.status == 0
+    assert len(done.records("fullstory_events")) == 2
+    assert [message["stream"] for message in done.of_type("SCHEMA")] == [
+        "fullstory_events"
+    ]
+    assert done.completed() == {"a": 2}
+    api.clear()
+    again = tap.run(job_ids=["a"], stream_maps=maps, state=done.state)
+    assert again.status == 0
+    assert not api.requests
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_flattening_makes_columns_of_nested_fields(
+    tap: Folder, api: StandIn, depth: int
+) -> None:
+    """The records fit the flattened schema, and numbers keep their digits."""
+    row = copy.deepcopy(EXAMPLE_EVENT)
+    api.add(Job("a", rows=[row]))
+    done = tap.run(job_ids=["a"], flattening_enabled=True, flattening_max_depth=depth)
+    assert done.status == 0
+    [schema] = done.of_type("SCHEMA")
+    [record] = done.records()
+    assert record["job_id"] == "a"
+    assert record["event_index"] == 0
+    if depth == 3:
+        assert record["context__location__latitude"] == Decimal("33.749")
+        assert record["user__uid"] == "xyz123"
+    if depth == 1:
+        assert json.loads(record["context__location"])["latitude"] == 33.749
+        assert record["user__uid"] == "xyz123"
+    assert {*record} <= {*schema["schema"]["properties"]} | {
+        f"properties__{name}" for name in row["properties"]
+    }
+    plain = json.loads(
+        next(line for line in done.stdout.splitlines() if b'"RECORD"' in line)
+    )
+    if depth:
+        Draft202012Validator(schema["schema"]).validate(
+            {
+                name: value
+                for name, value in plain["record"].items()
+                if name not in {"properties", "schema"}
+            }
+        )
+    assert done.completed() == {"a": 1}
+
+
+def batch_files(run: Run) -> list[Path]:
+    """The files that the BATCH messages of a run name."""
+    return [
+        Path(url2pathname(urlsplit(url).path))
+        for message in run.of_type("BATCH")
+        for url in message["manifest"]
+    ]
+
+
+def test_batches_hold_exactly_the_rows(
+    tap: Folder, api: StandIn, tmp_path: Path
+) -> None:
+    """Compressed files of JSON lines, announced before the STATE that counts them."""
+    wide = {
+        "name": "x",
+        "properties": {"n": 2**70, "text": "ü🧢\u2028\x00"},
+        "new": {"a": [1, None]},
+    }
+    api.add(Job("a", rows=make_events(250)), Job("b", rows=[wide]), Job("c", rows=[]))
+    plain = tap.run(job_ids=["a", "b", "c"])
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    done = tap.run(
+        job_ids=["a", "b", "c"],
+        batch_config={"encoding": BATCH, "storage": {"root": folder.as_uri()}},
+    )
+    assert done.status == 0
+    assert not done.records()
+    rows = [
+        json.loads(line, parse_float=Decimal)
+        for path in batch_files(done)
+        for line in gzip.decompress(path.read_bytes()).split(b"\n")
+        if line
+    ]
+    assert rows == plain.records()
+    assert [message["encoding"] for message in done.of_type("BATCH")] == [BATCH]
+    assert done.completed() == {"a": 250, "b": 1, "c": 0}
+    kinds = [message["type"] for message in done.messages]
+    assert kinds[0] == "SCHEMA"
+    assert kinds.index("BATCH") < len(kinds) - 1
+    assert kinds[-1] == "STATE"
+
+
+def test_no_state_runs_ahead_of_the_batch_that_holds_its_rows(
+    tap: Folder, api: StandIn, tmp_path: Path
+) -> None:
+    """Small batches: each STATE names only jobs whose rows have been announced."""
+    api.add(*(Job(f"job-{number}", rows=make_events(7)) for number in range(9)))
+    job_ids = [f"job-{number}" for number in range(9)]
+    done = tap.run(
+        job_ids=job_ids,
+        batch_config={
+            "encoding": BATCH,
+            "storage": {"root": tmp_path.as_uri()},
+            "batch_size": 10,
+        },
+    )
+    assert done.status == 0
+    announced: list[str] = []
+    for message in done.messages:
+        if message["type"] == "BATCH":
+            for url in message["manifest"]:
+                path = Path(url2pathname(urlsplit(url).path))
+                lines = gzip.decompress(path.read_bytes()).splitlines()
+                announced += [json.loads(line)["job_id"] for line in lines]
+        elif message["type"] == "STATE":
+            completed = message["value"]["bookmarks"]["imported_events"][
+                "completed_jobs"
+            ]
+            assert all(announced.count(job_id) == 7 for job_id in completed)
+    assert done.completed() == dict.fromkeys(job_ids, 7)
+
+
+def test_a_failed_job_in_batches_is_not_bookmarked(
+    tap: Folder, api: StandIn, tmp_path: Path
+) -> None:
+    """The others are, and their rows lie in the files."""
+    script: dict[str, list[Answer | None]] = {"imports:1": [Answer(status=400)]}
+    api.add(
+        Job("a", rows=make_events(3), page_size=2, script=script),
+        Job("b", rows=make_events(2)),
+    )
+    done = tap.run(
+        job_ids=["a", "b"],
+        batch_config={"encoding": BATCH, "storage": {"root": tmp_path.as_uri()}},
+    )
+    assert done.status == 1
+    assert done.completed() == {"b": 2}
+    assert done.errors[-1].startswith("Job a failed: ")

@@ -1,0 +1,255 @@
+"""Job IDs and page tokens are opaque: they reach the server exactly as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.stand_in import Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder
+    from tests.stand_in import StandIn
+
+PATHS = {
+    "abd123=": "abd123%3D",
+    "a/b": "a%2Fb",
+    "/a": "%2Fa",
+    "a/": "a%2F",
+    "//": "%2F%2F",
+    "a?b#c": "a%3Fb%23c",
+    "?": "%3F",
+    "#": "%23",
+    "ü 1": "%C3%BC%201",
+    "%41": "%2541",
+    "%2F": "%252F",
+    "%": "%25",
+    "%zz": "%25zz",
+    "a..b": "a..b",
+    "...": "...",
+    "a/../b": "a%2F..%2Fb",
+    "../b": "..%2Fb",
+    "a/..": "a%2F..",
+    "./a": ".%2Fa",
+    "%2e%2e": "%252e%252e",
+    "..%2f..": "..%252f..",
+    ".a": ".a",
+    "a.": "a.",
+    "+": "%2B",
+    "a+b c": "a%2Bb%20c",
+    "a&b": "a%26b",
+    "a=b&c=d": "a%3Db%26c%3Dd",
+    "a;b": "a%3Bb",
+    "a:b": "a%3Ab",
+    "a@b": "a%40b",
+    "a\\b": "a%5Cb",
+    "a'b\"c": "a%27b%22c",
+    "<a>": "%3Ca%3E",
+    "{a}[b]|^`": "%7Ba%7D%5Bb%5D%7C%5E%60",
+    "$(a)!*": "%24%28a%29%21%2A",
+    "-_.~": "-_.~",
+    "imports": "imports",
+    "status": "status",
+    "a/imports": "a%2Fimports",
+    "🧢": "%F0%9F%A7%A2",
+    "日本": "%E6%97%A5%E6%9C%AC",
+    "e\u0301": "e%CC%81",
+    "\u00e9": "%C3%A9",
+    "a\u2028b": "a%E2%80%A8b",
+    "a\u202eb": "a%E2%80%AEb",
+    "null": "null",
+    "0": "0",
+    "007": "007",
+    "{job_id}": "%7Bjob_id%7D",
+    "%s %d {0}": "%25s%20%25d%20%7B0%7D",
+    "x" * 5_000: "x" * 5_000,
+    "ü" * 1_000: "%C3%BC" * 1_000,
+}
+TOKENS = [
+    "asd543=",
+    "a+b/c==",
+    "a&page_token=b",
+    "a&include_schema=false",
+    "a b",
+    " a ",
+    " ",
+    "%41",
+    "%",
+    "a?b#c",
+    "../../x",
+    "ü🧢",
+    "a;b,c:d",
+    "\"quoted\" 'text' \\",
+    "line\r\nbreak\ttab",
+    "nul\x00",
+    "0",
+    "null",
+    "x" * 5_000,
+]
+
+
+def short(text: object) -> str:
+    """A parameter's text as the name of its test."""
+    return ascii(text)[1:40]
+
+
+@pytest.mark.parametrize(("job_id", "path"), PATHS.items(), ids=short)
+def test_a_job_id_reaches_the_server_exactly(
+    tap: Folder, api: StandIn, job_id: str, path: str
+) -> None:
+    """In one request, and it comes out in the records and in the state as it was."""
+    api.add(Job(job_id, rows=make_events(2)))
+    run = tap.run(job_ids=[job_id])
+    assert run.status == 0
+    [request] = api.requests
+    assert request.raw_path == f"/v2/events/batch/{path}/imports"
+    assert request.job_id == job_id
+    assert [record["job_id"] for record in run.records()] == [job_id] * 2
+    assert run.completed() == {job_id: 2}
+    api.clear()
+    assert tap.run(job_ids=[job_id], state=run.state).records() == []
+    assert not api.requests
+
+
+@settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1)
+    .map(str.strip)
+    .filter(lambda text: text not in {"", ".", ".."})
+)
+def test_any_job_id_reaches_the_server_exactly(
+    tap: Folder, api: StandIn, job_id: str
+) -> None:
+    """Whatever Fullstory may come to use for one."""
+    api.clear()
+    api.add(Job(job_id, rows=make_events(1)))
+    run = tap.run(job_ids=[job_id])
+    assert run.status == 0
+    [request] = api.requests
+    assert request.job_id == job_id
+    assert run.completed() == {job_id: 1}
+
+
+def test_ids_that_differ_only_when_decoded_are_different_jobs(
+    tap: Folder, api: StandIn
+) -> None:
+    """One request each, and the rows of one never land in the other."""
+    job_ids = ["A", "a", "%41", "%2541", "A ", "\u00e9", "e\u0301", "a/b", "a%2Fb"]
+    unique = [job_id for job_id in job_ids if job_id != "A "]  # stripped: "A" again
+    api.add(*(Job(job_id, rows=[{"name": job_id}]) for job_id in unique))
+    run = tap.run(job_ids=job_ids)
+    assert run.status == 0
+    assert [request.job_id for request in api.requests] == unique
+    assert {record["job_id"]: record["name"] for record in run.records()} == {
+        job_id: job_id for job_id in unique
+    }
+
+
+@pytest.mark.parametrize("job_id", ["abd123=", "a/b", "a?b#c", "ü 1", "%41", "a..b"])
+def test_the_status_of_a_job_is_asked_by_its_exact_id(
+    tap: Folder, api: StandIn, job_id: str
+) -> None:
+    """When its rows are not as many as its pages say."""
+    api.add(Job(job_id, rows=make_events(2), total=3))
+    run = tap.run(job_ids=[job_id])
+    assert run.status == 0
+    [request] = api.asked(endpoint="status")
+    assert request.raw_path == f"/v2/events/batch/{quote(job_id, safe='')}"
+    assert request.job_id == job_id
+
+
+@pytest.mark.parametrize("job_id", ["a/b", "ü 1", "a?b#c"])
+def test_a_message_names_the_job_as_the_user_wrote_it(
+    tap: Folder, api: StandIn, job_id: str
+) -> None:
+    """Not as it stands in a URL."""
+    run = tap.run(job_ids=[job_id])
+    assert run.status == 1
+    [error] = run.errors
+    assert error.startswith(f"Job {job_id} failed: ")
+    assert [request.job_id for request in api.requests] == [job_id]
+
+
+@pytest.mark.parametrize(
+    "job_id",
+    ["", " ", ".", "..", " .. ", "\u00a0", "\n"]
+    + [f"a{chr(code)}b" for code in [*range(32), *range(127, 160)]],
+    ids=ascii,
+)
+def test_what_can_be_no_job_id_is_refused(
+    tap: Folder, api: StandIn, job_id: str
+) -> None:
+    """Before any request: `..` would reach another address."""
+    api.add(Job("good", rows=make_events(1)))
+    run = tap.run(job_ids=["good", job_id])
+    assert run.status == 1
+    assert run.stdout == b""
+    assert "`job_ids`" in run.errors[0]
+    assert "Traceback" not in run.stderr
+    assert not api.requests
+
+
+@pytest.mark.parametrize("token", TOKENS, ids=short)
+def test_a_page_token_goes_back_exactly_as_it_came(
+    tap: Folder, api: StandIn, token: str
+) -> None:
+    """Beside the other parameters, and the last page is reached."""
+    api.add(Job("a", rows=make_events(3), page_size=2, tokens=[token]))
+    run = tap.run(job_ids=["a"], include_schema=True)
+    assert run.status == 0
+    assert [request.token for request in api.requests] == [None, token]
+    assert api.requests[1].query == {"page_token": token, "include_schema": "true"}
+    assert [record["event_index"] for record in run.records()] == [0, 1, 2]
+
+
+@settings(
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8"), min_size=1, max_size=30),
+        unique=True,
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_any_page_token_goes_back_exactly_as_it_came(
+    tap: Folder, api: StandIn, tokens: list[str]
+) -> None:
+    """Tokens are opaque."""
+    api.clear()
+    rows = make_events(len(tokens) + 1)
+    api.add(Job("a", rows=rows, page_size=1, tokens=tokens))
+    run = tap.run(job_ids=["a"])
+    assert run.status == 0
+    assert [request.token for request in api.requests] == [None, *tokens]
+
+
+def test_a_page_token_that_no_url_can_hold_fails_only_its_job(
+    tap: Folder, api: StandIn
+) -> None:
+    """A lone surrogate: a text of JSON's that UTF-8 does not know."""
+    body = '{"results": [], "total_records": "0", "next_page_token": "\\ud800"}'
+    api.add(Job("b", rows=make_events(1)))
+    api.add(
+        Job(
+            "a",
+            script={"imports": [Answer(body=body)] * 20},
+        )
+    )
+    run = tap.run(job_ids=["a", "b"], max_attempts=2)
+    assert run.status == 1
+    assert "Traceback" not in run.stderr
+    assert run.completed() == {"b": 1}
+    [error] = run.errors
+    assert error.startswith("Job a failed: ")

@@ -1,0 +1,208 @@
+"""What a user sees on stderr: what is to be read, how it goes, how it ended."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.stand_in import Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder, Run
+    from tests.stand_in import StandIn
+
+ROWS = make_events(5)
+SUMMARY = re.compile(
+    r"Summary: jobs read (\d+), already read (\d+), deferred (\d+), skipped (\d+),"
+    r" failed (\d+); rows (\d+), requests (\d+), retries (\d+),"
+    r" seconds waited ([\d.]+)\."
+)
+
+
+def summary_of(run: Run) -> list[float]:
+    """The nine numbers of the only summary."""
+    found = [match for line in run.lines if (match := SUMMARY.fullmatch(line))]
+    assert len(found) == 1
+    return [float(number) for number in found[0].groups()]
+
+
+def starting_with(run: Run, text: str) -> list[str]:
+    return [line for line in run.lines if line.startswith(text)]
+
+
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_the_jobs_to_read_and_those_already_read_are_counted(
+    api: StandIn, tap: Folder, done: int
+) -> None:
+    api.add(*(Job(name, rows=ROWS) for name in "abc"))
+    completed = dict.fromkeys("abc"[:done], 5)
+    state = {"bookmarks": {"imported_events": {"completed_jobs": completed}}}
+
+    run = tap.run(job_ids=["a", "b", "c"], state=state)
+
+    assert run.status == 0
+    assert f"Jobs to read: {3 - done}. Already read: {done}." in run.lines
+    assert summary_of(run)[:2] == [3 - done, done]
+
+
+def test_every_finished_job_has_a_line(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, page_size=2), Job("empty"))
+    api.add(Job("large", rows=[{"name": "x"}] * 1_234, page_size=1_000))
+
+    run = tap.run(job_ids=["a", "empty", "large"])
+
+    for job_id, rows, pages in (
+        ("a", "5", 3),
+        ("empty", "0", 1),
+        ("large", "1,234", 2),
+    ):
+        lines = starting_with(run, f"Job {job_id}: {rows} rows in {pages} page")
+        assert len(lines) == 1
+        assert re.search(r", \d+\.\d s\.$", lines[0])
+
+
+def test_a_short_job_has_no_other_line(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, page_size=2))
+
+    run = tap.run(job_ids=["a"], speed=1)
+
+    assert len(starting_with(run, "Job a")) == 1
+
+
+def test_a_long_job_says_how_far_it_is_every_ten_seconds(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", rows=make_events(12), page_size=1, latency=0.05))
+
+    run = tap.run(job_ids=["a"])
+
+    (end,) = starting_with(run, "Job a: 12 rows in 12 pages, ")
+    seconds = float(end.split()[-2])
+    assert seconds > 60
+    progress = [line for line in starting_with(run, "Job a") if "so far" in line]
+    assert len(progress) >= int(seconds / 10) - 1
+    counts = []
+    for line in progress:
+        match = re.fullmatch(r"Job a: (\d+)( of 12)? rows so far\.", line)
+        assert match
+        # The total is known from the first page on.
+        assert match[2] or match[1] == "0"
+        counts.append(int(match[1]))
+    assert counts == sorted(counts)
+    assert counts[-1] >= 8
+
+
+def test_a_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, latency=0.6))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    progress = [line for line in starting_with(run, "Job a") if "so far" in line]
+    assert len(progress) >= 5  # over 60 seconds
+
+
+def test_a_long_wait_leaves_no_silence(api: StandIn, tap: Folder) -> None:
+    limited = Answer(status=429, headers={"Retry-After": "60"})
+    api.add(Job("a", rows=ROWS, script={"imports": [limited]}))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    lines = starting_with(run, "Waiting")
+    assert len(lines) >= 5
+    seconds = [float(re.findall(r"(\d+) s", line)[-1]) for line in lines]
+    assert seconds == sorted(seconds, reverse=True)
+    assert all("job a" in line for line in lines)
+
+
+def test_waiting_for_a_job_is_said_at_least_every_ten_seconds(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", rows=ROWS, processing=5))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=100)
+
+    spent = [
+        float(found[1])
+        for line in run.lines
+        if (found := re.search(r"still processing .*: (\d+) s of at most 100 s", line))
+    ]
+    assert spent[0] <= 1
+    assert spent[-1] >= 48  # of 60 seconds
+    for earlier, later in pairwise(spent):
+        assert later - earlier < 14  # ten, and what a busy machine adds
+
+
+def test_the_summary_of_a_mixed_run_is_right(api: StandIn, tap: Folder) -> None:
+    fault = Answer(status=500)
+    api.add(
+        Job("done", rows=ROWS),
+        Job("done too", rows=ROWS),
+        Job("a", rows=ROWS, page_size=2, script={"imports:1": [fault, fault]}),
+        Job("b", rows=ROWS, total="4"),
+        Job("c", rows=ROWS, processing=1),
+        Job("late", processing=-1),
+        Job("bad", rows=ROWS, page_size=2, script={"imports:1": [Answer(status=400)]}),
+        Job("down", script={"imports": [fault] * 3}),
+    )
+    job_ids = ["done", "a", "b", "c", "missing", "late", "bad", "down", "done too"]
+    completed = {"done": 5, "done too": 5}
+
+    run = tap.run(
+        job_ids=job_ids,
+        state={"bookmarks": {"imported_events": {"completed_jobs": completed}}},
+        missing_jobs="skip",
+        max_attempts=3,
+        job_wait_timeout=20,
+    )
+
+    assert run.status == 1
+    assert run.completed() == {"done": 5, "done too": 5, "a": 5, "b": 5, "c": 5}
+    *numbers, waited = summary_of(run)
+    read, already, deferred, skipped, failed, rows, requests, retries = numbers
+    assert (read, already, deferred, skipped, failed) == (3, 2, 1, 1, 2)
+    assert rows == len(run.records()) == 17
+    assert requests == len(api.requests)
+    assert retries == 4
+    assert 20 <= waited < 60
+    assert run.lines[-3].startswith("Summary: ")
+    assert {line.split()[1] for line in run.lines[-2:]} == {"bad", "down"}
+
+
+def test_the_summary_comes_also_when_the_key_is_refused(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", rows=ROWS))
+
+    run = tap.run(job_ids=["a"], api_key="wrong")
+
+    assert run.status == 1
+    assert summary_of(run)[5:8] == [0, 1, 0]
+    assert run.lines[-2].startswith("Summary: ")
+
+
+def test_stdout_holds_messages_only(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=2))
+
+    run = tap.run(job_ids=["a", "missing"])
+
+    assert {message["type"] for message in run.messages} == {
+        "SCHEMA",
+        "RECORD",
+        "STATE",
+    }
+
+
+def test_messages_hold_no_rows_and_no_key(api: StandIn, tap: Folder) -> None:
+    row = {"name": "private-name", "properties": {"x": "private-property"}}
+    api.add(Job("a", rows=[row] * 3, total="9", imports=9))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 1
+    assert "private" not in run.stderr
+    assert api.api_key not in run.stderr

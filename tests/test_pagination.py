@@ -1,0 +1,253 @@
+"""Every page of a job is read, in order, and paging ends for the right reason only."""
+
+from __future__ import annotations
+
+import io
+import json
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tap_fullstory_imports.pages import UnreadableAnswerError
+from tap_fullstory_imports.pagination import (
+    NextPageTokenPaginator,
+    RepeatedTokenError,
+)
+from tests.stand_in import Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder
+    from tests.stand_in import StandIn
+
+Rows = list[dict[str, Any]]
+ONE: Rows = [{"name": "one"}]
+TWO: Rows = [{"name": "two"}]
+
+
+def answer(**body: Any) -> requests.Response:
+    response = requests.Response()
+    response.status_code = 200
+    response.raw = io.BytesIO(json.dumps(body).encode())
+    return response
+
+
+# The paginator
+
+
+def test_the_paginator_starts_without_a_token() -> None:
+    paginator = NextPageTokenPaginator()
+
+    assert paginator.current_value is None
+    assert not paginator.finished
+
+
+def test_the_paginator_goes_from_token_to_token() -> None:
+    paginator = NextPageTokenPaginator()
+
+    for token in ("a=", "b="):
+        paginator.advance(answer(results=ONE, next_page_token=token))
+        assert paginator.current_value == token
+        assert not paginator.finished
+
+    paginator.advance(answer(results=ONE))
+    assert paginator.finished
+    assert paginator.count == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"results": ONE},
+        {"results": ONE, "next_page_token": None},
+        {"results": ONE, "next_page_token": ""},
+        {},
+    ],
+)
+def test_a_page_without_a_token_is_the_last(body: dict[str, Any]) -> None:
+    paginator = NextPageTokenPaginator()
+
+    paginator.advance(answer(**body))
+
+    assert paginator.finished
+
+
+@pytest.mark.parametrize("body", [{"results": []}, {"results": None}, {}])
+def test_an_empty_page_with_a_token_is_not_the_last(body: dict[str, Any]) -> None:
+    paginator = NextPageTokenPaginator()
+
+    paginator.advance(answer(**{**body, "next_page_token": "a"}))
+
+    assert not paginator.finished
+    assert paginator.current_value == "a"
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3, 7])
+def test_a_token_is_recognised_however_long_ago_it_came(distance: int) -> None:
+    paginator = NextPageTokenPaginator()
+    tokens = [f"token {number}" for number in range(distance)]
+    for token in tokens:
+        paginator.advance(answer(next_page_token=token))
+
+    with pytest.raises(RepeatedTokenError):
+        paginator.advance(answer(next_page_token=tokens[0]))
+
+
+def test_two_paginators_share_no_tokens() -> None:
+    for token in ("a", "a"):
+        paginator = NextPageTokenPaginator()
+        paginator.advance(answer(next_page_token=token))
+        assert paginator.current_value == "a"
+
+
+def test_a_token_that_is_no_text_is_not_guessed_at() -> None:
+    with pytest.raises(UnreadableAnswerError):
+        NextPageTokenPaginator().advance(answer(results=ONE, next_page_token=7))
+
+
+# The command line
+
+
+def test_all_pages_of_all_jobs_arrive_once_and_in_order(
+    api: StandIn, tap: Folder
+) -> None:
+    events = {"a": make_events(23, seed=1), "b": make_events(11, seed=2)}
+    api.add(*(Job(name, rows=rows, page_size=5) for name, rows in events.items()))
+
+    run = tap.run(job_ids=["a", "b"])
+
+    assert run.status == 0
+    records = run.records()
+    keys = {(record["job_id"], record["event_index"]) for record in records}
+    assert len(keys) == len(records) == 34
+    for name, rows in events.items():
+        read = [record for record in records if record["job_id"] == name]
+        assert [record["event_index"] for record in read] == list(range(len(rows)))
+        assert [record["user"] for record in read] == [row["user"] for row in rows]
+        assert [record["name"] for record in read] == [row["name"] for row in rows]
+    assert run.completed() == {"a": 23, "b": 11}
+    assert len(api.asked("a")) == 5
+    assert len(api.asked("b")) == 3
+
+
+def test_equal_rows_are_all_kept_and_have_keys_of_their_own(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", rows=make_events(1) * 6, page_size=4))
+
+    run = tap.run(job_ids=["a"])
+
+    keys = {(record["job_id"], record["event_index"]) for record in run.records()}
+    assert keys == {("a", index) for index in range(6)}
+    assert len(run.records()) == 6
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [[], ONE, TWO],
+        [ONE, [], TWO],
+        [ONE, TWO, []],
+        [[], [], ONE, [], [], TWO, [], []],
+    ],
+    ids=["first", "middle", "last", "many"],
+)
+def test_empty_pages_do_not_end_a_job(
+    api: StandIn, tap: Folder, pages: list[Rows]
+) -> None:
+    api.add(Job("a", pages=pages))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert [record["name"] for record in run.records()] == ["one", "two"]
+    assert [record["event_index"] for record in run.records()] == [0, 1]
+    assert run.completed() == {"a": 2}
+    assert len(api.asked("a", "imports")) == len(pages)
+
+
+def test_an_answer_without_results_is_an_empty_page(api: StandIn, tap: Folder) -> None:
+    first = Answer(body={"next_page_token": "t", "total_records": "1"})
+    api.add(Job("a", pages=[[], ONE], tokens=["t"], script={"imports": [first]}))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert [record["name"] for record in run.records()] == ["one"]
+    assert run.completed() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [{}, {"next_page_token": ""}, {"next_page_token": None}],
+    ids=["absent", "empty", "null"],
+)
+def test_a_job_ends_where_there_is_no_token(
+    api: StandIn, tap: Folder, token: dict[str, Any]
+) -> None:
+    body = {"results": ONE, "total_records": "1", **token}
+    api.add(Job("a", script={"imports": [Answer(body=body)]}))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 1}
+    assert len(api.asked("a")) == 1
+
+
+@pytest.mark.parametrize(
+    "tokens", [["A", "A"], ["A", "B", "A", "B"], ["A", "B", "C", "D", "B"]]
+)
+def test_a_repeated_token_fails_the_job_and_no_other(
+    api: StandIn, tap: Folder, tokens: list[str]
+) -> None:
+    pages = list(islice(cycle([ONE]), len(tokens) + 1))
+    api.add(Job("loop", pages=pages, tokens=tokens), Job("b", rows=TWO))
+
+    run = tap.run(job_ids=["loop", "b"])
+
+    assert run.status == 1
+    assert "Job loop failed: " in run.stderr.splitlines()[-1]
+    assert "second time" in run.lines[-1]
+    assert "token" in run.lines[-1]
+    assert run.completed() == {"b": 1}
+    assert [row["name"] for row in run.records() if row["job_id"] == "b"] == ["two"]
+    assert len(api.asked("loop", "imports")) <= len(tokens)
+
+
+def test_jobs_may_use_the_same_tokens(api: StandIn, tap: Folder) -> None:
+    for name in ("a", "b"):
+        api.add(Job(name, pages=[ONE, TWO], tokens=["same"]))
+
+    run = tap.run(job_ids=["a", "b"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 2, "b": 2}
+
+
+def test_every_page_is_asked_for_with_its_token_and_the_other_parameters(
+    api: StandIn, tap: Folder
+) -> None:
+    tokens = ["asd543=", "a+b/c&d", "ü #?%2B"]
+    pages = list(islice(cycle([ONE]), len(tokens) + 1))
+    api.add(Job("a", pages=pages, tokens=tokens))
+
+    run = tap.run(job_ids=["a"], include_schema=True)
+
+    assert run.status == 0
+    assert [request.query for request in api.asked("a", "imports")] == [
+        {"include_schema": "true"},
+        *({"include_schema": "true", "page_token": token} for token in tokens),
+    ]
+
+
+def test_no_schema_is_asked_for_by_default(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", pages=[ONE, TWO], tokens=["t"]))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    queries = [request.query for request in api.asked("a", "imports")]
+    assert [query.get("include_schema", "false") for query in queries] == ["false"] * 2
+    assert [query.get("page_token") for query in queries] == [None, "t"]

@@ -1,0 +1,301 @@
+"""A job that is still processing is waited for, and never taken for an empty one."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_fullstory_imports.errors import poll_waits
+from tests.harness import SPEED
+from tests.stand_in import Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder, Run
+    from tests.stand_in import StandIn
+
+ROWS = make_events(4)
+NEVER = -1
+
+
+def waited(api: StandIn, job_id: str = "a") -> list[float]:
+    """The tap's seconds between the requests for a job, as the server saw them."""
+    times = [request.at for request in api.asked(job_id)]
+    return [(after - before) * SPEED for before, after in pairwise(times)]
+
+
+def of(run: Run, job_id: str) -> list[int]:
+    return [row["event_index"] for row in run.records() if row["job_id"] == job_id]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b"[]",
+        b"<html>",
+        b'{"results": [], "total_records": "0"}',
+        b'{"results": [{"name": "early"}], "total_records": "1"}',
+        b'{"code": "processing", "message": "Wait."}',
+        b"\xff\x00",
+    ],
+)
+def test_202_is_never_an_answer_about_the_rows(
+    api: StandIn, tap: Folder, body: bytes
+) -> None:
+    api.add(Job("a", rows=ROWS, processing=2, processing_body=body))
+    api.add(Job("late", rows=ROWS, processing=NEVER, processing_body=body))
+
+    run = tap.run(job_ids=["a", "late"], job_wait_timeout=30)
+
+    assert run.status == 0
+    assert of(run, "a") == [0, 1, 2, 3]
+    assert of(run, "late") == []
+    assert run.completed() == {"a": 4}
+    assert len(api.asked("a")) == 3
+    assert "deferred 1" in run.stderr
+
+
+def test_the_waits_between_questions_grow_to_half_a_minute() -> None:
+    assert list(islice(poll_waits(), 8)) == [2, 4, 8, 16, 30, 30, 30, 30]
+
+
+def test_a_job_is_asked_for_in_growing_intervals(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=6))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert of(run, "a") == [0, 1, 2, 3]
+    waits = waited(api)
+    assert len(waits) == 6
+    for wait, least in zip(waits, (2, 4, 8, 16, 30, 30), strict=True):
+        assert least <= wait < least + 10
+
+
+def test_202_is_no_failed_attempt(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=6))
+
+    run = tap.run(job_ids=["a"], max_attempts=1)
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4}
+    assert "requests 7, retries 0" in run.stderr
+
+
+def test_other_jobs_go_on_while_one_is_processing(api: StandIn, tap: Folder) -> None:
+    api.add(
+        Job("a", rows=ROWS, processing=3),
+        Job("b", rows=ROWS, page_size=1),
+        Job("c", rows=ROWS, page_size=1),
+    )
+
+    run = tap.run(job_ids=["a", "b", "c"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4, "b": 4, "c": 4}
+    assert [record["job_id"] for record in run.records()][-4:] == ["a"] * 4
+    # The first questions fall into the time in which the others are read.
+    requests = [request.job_id for request in api.requests]
+    assert requests[0] == "a"
+    assert requests[-1] == "a"
+    last_other = max(requests.index("b"), requests.index("c"))
+    assert last_other < len(requests) - 1
+
+
+def test_two_jobs_are_waited_for_at_the_same_time(api: StandIn, tap: Folder) -> None:
+    api.add(*(Job(name, rows=ROWS, processing=3) for name in "abcd"))
+
+    run = tap.run(job_ids=list("abcd"), job_wait_timeout=20)
+
+    assert run.status == 0
+    assert run.completed() == dict.fromkeys("abcd", 4)
+
+
+@pytest.mark.parametrize("timeout", [0, 1])
+def test_without_time_to_wait_a_job_is_left_for_the_next_run(
+    api: StandIn, tap: Folder, timeout: float
+) -> None:
+    api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=timeout)
+
+    assert run.status == 0
+    assert of(run, "a") == []
+    assert of(run, "b") == [0, 1, 2, 3]
+    assert run.completed() == {"b": 4}
+    assert len(api.asked("a")) <= 2
+
+
+def test_without_time_to_wait_nothing_is_waited(api: StandIn, tap: Folder) -> None:
+    api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in "abc"))
+
+    run = tap.run(job_ids=list("abc"), job_wait_timeout=0)
+
+    assert run.status == 0
+    assert len(api.requests) == 3
+    assert "deferred 3" in run.stderr
+    assert "seconds waited 0.0" in run.stderr
+
+
+def test_the_time_to_wait_is_kept(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=NEVER))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=25)
+
+    assert run.status == 0
+    first, *_, last = (request.at for request in api.asked("a"))
+    assert 23 <= (last - first) * SPEED < 40
+    assert 4 <= len(api.asked("a")) <= 5
+
+
+def test_a_job_that_becomes_ready_in_the_last_moment_is_read(
+    api: StandIn, tap: Folder
+) -> None:
+    # Asked for after 0, 2, 6, 14 seconds, and a last time at the timeout.
+    api.add(Job("a", rows=ROWS, processing=4))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=25)
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4}
+    assert of(run, "a") == [0, 1, 2, 3]
+
+
+def test_the_time_to_wait_is_the_runs_and_not_each_jobs(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in "abcdef"))
+
+    run = tap.run(job_ids=list("abcdef"), job_wait_timeout=10)
+
+    assert run.status == 0
+    first, *_, last = (request.at for request in api.requests)
+    assert (last - first) * SPEED < 30
+    assert "deferred 6" in run.stderr
+
+
+def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=5)
+
+    assert run.status == 0
+    assert run.errors == []
+    assert run.completed() == {"b": 4}
+    warnings = [line for line in run.stderr.splitlines() if " | WARNING " in line]
+    assert len(warnings) == 1
+    for text in ("Job a is still processing", "5 s", "next run"):
+        assert text in warnings[0]
+    assert "jobs read 1, already read 0, deferred 1, skipped 0, failed 0" in run.stderr
+
+
+def test_fail_ends_with_the_job_and_what_to_do(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=5, unfinished_jobs="fail")
+
+    assert run.status == 1
+    assert of(run, "b") == [0, 1, 2, 3]
+    assert run.completed() == {"b": 4}
+    assert run.lines[-1] == run.errors[-1]
+    for text in (
+        "Job a failed: ",
+        "still processing",
+        "`job_wait_timeout`",
+        "`unfinished_jobs`",
+    ):
+        assert text in run.lines[-1]
+    assert "jobs read 1, already read 0, deferred 0, skipped 0, failed 1" in run.stderr
+
+
+def test_a_deferred_job_is_read_by_the_next_run(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=1), Job("b", rows=ROWS))
+    first = tap.run(job_ids=["a", "b"], job_wait_timeout=0)
+    assert first.completed() == {"b": 4}
+    api.clear()
+
+    second = tap.run(job_ids=["a", "b"], job_wait_timeout=0, state=first.state)
+
+    assert second.status == 0
+    assert of(second, "a") == [0, 1, 2, 3]
+    assert second.completed() == {"a": 4, "b": 4}
+    assert api.asked("b") == []
+
+
+def test_202_in_the_middle_of_a_jobs_pages_loses_and_doubles_no_row(
+    api: StandIn, tap: Folder
+) -> None:
+    script: dict[str, list[Answer | None]] = {
+        "imports:1": [Answer(status=202), Answer(status=202)],
+        "imports:3": [Answer(status=202)],
+    }
+    api.add(Job("a", rows=ROWS, page_size=1, script=script))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert of(run, "a") == [0, 1, 2, 3]
+    assert run.completed() == {"a": 4}
+    tokens = [request.token for request in api.asked("a")]
+    assert len(tokens) == 7
+    assert len(set(tokens)) == 4
+
+
+def test_202_for_ever_in_the_middle_of_a_job_defers_it(
+    api: StandIn, tap: Folder
+) -> None:
+    script: dict[str, list[Answer | None]] = {"imports:1": [Answer(status=202)] * 50}
+    api.add(Job("a", rows=ROWS, page_size=2, script=script))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=10)
+
+    assert run.status == 0
+    assert of(run, "a") == [0, 1]
+    assert run.completed() == {}
+    assert "deferred 1" in run.stderr
+
+
+def test_a_failure_while_waiting_is_tried_again(api: StandIn, tap: Folder) -> None:
+    script: dict[str, list[Answer | None]] = {
+        "imports": [Answer(status=202), Answer(status=500), Answer(status=202)]
+    }
+    api.add(Job("a", rows=ROWS, script=script))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4}
+    assert "requests 4, retries 1" in run.stderr
+
+
+def test_what_is_waited_for_and_how_long_is_said(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=ROWS, processing=5), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=200)
+
+    assert run.status == 0
+    lines = [line for line in run.lines if line.startswith("Waiting for ")]
+    assert len(lines) >= 4  # over about 60 seconds
+    for line in lines:
+        assert "still processing (1: a)" in line
+        assert "of at most 200 s" in line
+    assert "0 s of" in lines[0]
+
+
+def test_many_unfinished_jobs_make_short_lines(api: StandIn, tap: Folder) -> None:
+    names = [f"job-{number:03}" for number in range(60)]
+    api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in names))
+
+    run = tap.run(job_ids=names, job_wait_timeout=5)
+
+    assert run.status == 0
+    lines = [line for line in run.lines if line.startswith("Waiting for ")]
+    assert lines
+    for line in lines:
+        assert "60" in line
+        assert len(line) < 250
+    assert "deferred 60" in run.stderr

@@ -1,0 +1,440 @@
+"""Values leave as they came: numbers, texts, unknown fields, at any depth."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from tests.stand_in import EXAMPLE_EVENT, Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder, Run
+    from tests.stand_in import StandIn
+
+KEY = {"job_id": "a", "event_index": 0}
+NUMBERS = [
+    "0",
+    "1",
+    "-1",
+    "9007199254740993",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-18446744073709551617",
+    "1" + "0" * 100,
+    "1" * 4_299,
+    "1" * 4_301,
+    "-" + "9" * 20_000,
+    "0.1",
+    "-0.0",
+    "1.0",
+    "1.50",
+    "0.30000000000000004",
+    "3.14159265358979323846264338327950288419716939937510",
+    "12345678901234567890.123456789012345678901234567890",
+    "0." + "0" * 50 + "1",
+    "0." + "123456789" * 200,
+    "1e3",
+    "1E3",
+    "1e+3",
+    "1.0e-7",
+    "1e400",
+    "-1e400",
+    "1e-400",
+    "2.5E-1000",
+    "1e308",
+    "5e-324",
+]
+TEXTS = {
+    "empty": '""',
+    "emoji": '"🧢 👩‍👩‍👧‍👦 🇪🇺"',
+    "escaped emoji": '"\\ud83e\\udde2"',
+    "lone high surrogate": '"a\\ud800b"',
+    "lone low surrogate": '"\\udfff"',
+    "surrogates in the wrong order": '"\\udde2\\ud83e"',
+    "NUL": '"a\\u0000b"',
+    "control characters": '"\\u0001\\b\\f\\n\\r\\t\\u001f\\u007f\\u0085"',
+    "line separators": '"a\\u2028b\\u2029c"',
+    "raw line separators": '"a\u2028b\u2029c\u0085"',
+    "quotes and slashes": '"\\"\\\\\\/</script>"',
+    "byte order mark": '"\ufeffa\ufeff"',
+    "not a character": '"\\uffff\\ufffe\U0010ffff"',
+    "combining": '"e\u0301\u00e9"',
+    "right to left": '"\u202eabc"',
+    "looks like JSON": '"{\\"a\\": 1}"',
+    "looks like a number": '"0012"',
+    "looks like null": '"null"',
+    "spaces": '"  a  "',
+    "very long": f'"{"ü" * 3_000_000}"',
+}
+
+
+def exactly(text: str | bytes) -> Any:
+    """Decode JSON so that equal means the same digits: numbers stay texts."""
+    return json.loads(
+        text,
+        parse_int=lambda digits: ("number", Decimal(digits).as_tuple()),
+        parse_float=lambda digits: ("number", Decimal(digits).as_tuple()),
+    )
+
+
+def records(run: Run) -> list[dict[str, Any]]:
+    """The records of a run, decoded exactly."""
+    messages = [exactly(line) for line in run.stdout.split(b"\n")[:-1]]
+    return [message["record"] for message in messages if message["type"] == "RECORD"]
+
+
+def read(tap: Folder, api: StandIn, *rows: str) -> list[dict[str, Any]]:
+    """The records, decoded exactly, of a job that has these rows."""
+    api.add(Job("a", raw_pages=[f"[{','.join(rows)}]".encode()], total=len(rows)))
+    run = tap.run(job_ids=["a"])
+    assert run.status == 0, run.stderr
+    return records(run)
+
+
+def record_of(row: str, index: int = 0) -> Any:
+    """What should become of a row without a timestamp, decoded exactly."""
+    number = ("number", Decimal(index).as_tuple())
+    return {
+        **exactly(row),
+        "timestamp": None,
+        "job_id": "a",
+        "event_index": number,
+    }
+
+
+# The documented example
+
+
+def test_every_value_of_the_documented_example_comes_out_unchanged(
+    tap: Folder, api: StandIn
+) -> None:
+    """Beside them stand the job and the event's place in it, and nothing else."""
+    api.add(Job("a", rows=[EXAMPLE_EVENT]))
+    run = tap.run(job_ids=["a"], include_schema=True)
+    assert run.status == 0
+    raw = [line for line in run.stdout.splitlines() if b'"RECORD"' in line]
+    [message] = map(json.loads, raw)
+    assert message["record"] == {**EXAMPLE_EVENT, **KEY}
+
+
+def test_every_field_of_the_example_stands_in_the_catalog(tap: Folder) -> None:
+    """And every field of the catalog in the example: neither has gaps."""
+    schema = next(
+        message["schema"]
+        for message in tap.run("--test=schema", job_ids=["a"]).of_type("SCHEMA")
+        if message["stream"] == "imported_events"
+    )
+
+    def paths(value: Any, path: str = "") -> set[str]:
+        if not isinstance(value, dict) or path in {"/properties", "/schema"}:
+            return {path}
+        return {deep for key in value for deep in paths(value[key], f"{path}/{key}")}
+
+    def described(schema: dict[str, Any], path: str = "") -> set[str]:
+        fields = schema.get("properties")
+        if not fields:
+            return {path}
+        return {
+            deep for key in fields for deep in described(fields[key], f"{path}/{key}")
+        }
+
+    assert described(schema) == paths({**EXAMPLE_EVENT, **KEY})
+
+
+def test_records_are_valid_against_the_schema_that_went_before(
+    tap: Folder, api: StandIn
+) -> None:
+    """Of jobs of several pages, with all optional fields present or missing."""
+    sparse: list[dict[str, Any]] = [
+        {"name": "x"},
+        {"name": "x", "context": {}},
+        EXAMPLE_EVENT,
+    ]
+    api.add(
+        Job("a", rows=make_events(250)),
+        Job("b", rows=[*sparse, {"name": "x", "properties": None, "user": None}]),
+    )
+    run = tap.run(job_ids=["a", "b"], include_schema=True)
+    assert run.status == 0
+    [schema] = run.of_type("SCHEMA")
+    assert run.messages[0] is schema
+    assert schema["key_properties"] == ["job_id", "event_index"]
+    Draft202012Validator.check_schema(schema["schema"])
+    validator = Draft202012Validator(
+        schema["schema"], format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+    lines = run.stdout.splitlines()
+    plain = [json.loads(line) for line in lines if b'"type":"RECORD"' in line]
+    assert len(plain) == 254
+    for message in plain:
+        validator.validate(message["record"])
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda text: text[:24])
+def test_numbers_keep_every_digit(tap: Folder, api: StandIn, number: str) -> None:
+    """In a declared field, in the payload, in an unknown field."""
+    row = (
+        f'{{"name":"x","context":{{"location":{{"latitude":{number}}}}},'
+        f'"properties":{{"n":{number},"list":[{number},{{"n":{number}}}]}},'
+        f'"new":{number}}}'
+    )
+    assert read(tap, api, row) == [record_of(row)]
+
+
+def test_all_numbers_of_one_page_keep_their_digits(tap: Folder, api: StandIn) -> None:
+    """One that the fast decoder refuses does not spoil the others."""
+    row = f'{{"properties":{{"all":[{",".join(NUMBERS)}]}}}}'
+    assert read(tap, api, row) == [record_of(row)]
+
+
+def test_truth_values_and_null_stay_what_they_are(tap: Folder, api: StandIn) -> None:
+    """No 0, no 1, no empty text."""
+    row = '{"properties":{"a":true,"b":false,"c":null,"d":[],"e":{},"f":[null,{}]}}'
+    assert read(tap, api, row) == [record_of(row)]
+
+
+def test_explicit_nulls_stay(tap: Folder, api: StandIn) -> None:
+    """At the root and below it, in known fields and others."""
+    row = (
+        '{"name":null,"user":null,"session":{"id":null},"properties":null,"schema":null'
+        ',"context":{"browser":null,"new":null},"new":null}'
+    )
+    assert read(tap, api, row) == [record_of(row)]
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_in_json_never_reaches_a_target(
+    tap: Folder, api: StandIn, word: str
+) -> None:
+    """Python's encoder may write it, a target's decoder would stop at it."""
+    row = f'{{"name":"x","properties":{{"n":{word},"m":1}}}}'
+    api.add(Job("a", raw_pages=[f"[{row}]"]))
+    run = tap.run(job_ids=["a"], max_attempts=2)
+    assert word.encode() not in run.stdout
+    assert "Traceback" not in run.stderr
+    if run.status == 0:
+        assert records(run) == [record_of(row.replace(word, "null"))]
+    else:
+        assert run.completed() == {}
+
+
+# Texts
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_texts_leave_as_they_came(tap: Folder, api: StandIn, text: str) -> None:
+    """As values of declared and unknown fields, and most of them as names of fields."""
+    name = text if len(text) < 1_000 else '"x"'
+    row = (
+        f'{{"name":{text},"user":{{"id":{text}}},"new":{text},'
+        f'"properties":{{{name}:{text},"list":[{text}]}}}}'
+    )
+    assert read(tap, api, row, '{"name":"next"}') == [
+        record_of(row),
+        record_of('{"name":"next"}', 1),
+    ]
+
+
+def test_each_message_is_one_line_of_utf_8(tap: Folder, api: StandIn) -> None:
+    """Whatever the texts are: targets read by lines."""
+    rows = [f'{{"name":{text}}}' for text in TEXTS.values()]
+    api.add(Job("a", raw_pages=[f"[{','.join(rows)}]".encode()], total=len(rows)))
+    run = tap.run(job_ids=["a"])
+    lines = run.stdout.split(b"\n")
+    assert lines.pop() == b""
+    assert len(lines) == len(TEXTS) + 2
+    for line in lines:
+        json.loads(line.decode("utf-8"))
+
+
+def test_a_page_with_a_byte_order_mark_is_read(tap: Folder, api: StandIn) -> None:
+    """The standard library reads it where a fast decoder refuses."""
+    body = b'\xef\xbb\xbf{"results":[{"name":"x"}],"total_records":"1"}'
+    api.add(Job("a", script={"imports": [Answer(body=body)]}))
+    run = tap.run(job_ids=["a"])
+    assert run.status == 0
+    assert len(api.requests) == 1
+    assert records(run) == [record_of('{"name":"x"}')]
+
+
+def test_of_duplicate_fields_the_last_one_stays(tap: Folder, api: StandIn) -> None:
+    """As every decoder of JSON has it, the fast and the slow one alike."""
+    row = '{"name":"first","name":"last","properties":{"a":1,"a":2}}'
+    slow = '{"name":"first","name":"last","properties":{"a":1,"a":2,"t":"\\ud800"}}'
+    found = read(tap, api, row)
+    assert found == [record_of('{"name":"last","properties":{"a":2}}')]
+    assert read(tap, api, slow) == [record_of(slow)]
+
+
+# Depth
+
+
+def nested(depth: int, open_: str, close: str) -> str:
+    """A row that is nested so deeply."""
+    return f'{{"name":"x","properties":{{"deep":{open_ * depth}1{close * depth}}}}}'
+
+
+@pytest.mark.parametrize("depth", [10, 100, 500])
+@pytest.mark.parametrize("marks", [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_nested_values_leave_as_they_came(
+    tap: Folder, api: StandIn, depth: int, marks: tuple[str, str]
+) -> None:
+    """Far deeper than anybody nests."""
+    if len(marks[1]) > 1:
+        depth //= 2
+    row = nested(depth, *marks)
+    api.add(Job("a", raw_pages=[f'[{row},{{"name":"next"}}]']))
+    run = tap.run(job_ids=["a"])
+    assert run.status == 0, run.stderr
+    assert row.encode()[:-1] in run.stdout
+    assert run.stdout.splitlines()[-1].endswith(b'{"a":2}}}}}')
+
+
+def deepest(open_: str, close: str) -> int:
+    """How deep a page may be for the standard library to read it."""
+
+    def is_read(depth: int) -> bool:
+        try:
+            json.loads(f'{{"results":[{nested(depth, open_, close)}]}}')
+        except RecursionError:
+            return False
+        return True
+
+    low, high = 1, 200_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_read(middle) else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("marks", [("[", "]"), ('{"a":', "}")])
+def test_what_the_standard_library_reads_leaves_as_it_came(
+    tap: Folder, api: StandIn, marks: tuple[str, str]
+) -> None:
+    """Here, with the test's own frames below it, so that there is room to spare."""
+    row = nested(deepest(*marks), *marks)
+    api.add(Job("a", raw_pages=[f"[{row}]"]), Job("b", rows=make_events(1)))
+    run = tap.run(job_ids=["a", "b"])
+    assert run.status == 0, run.stderr[-2_000:]
+    assert row.encode()[:-1] in run.stdout
+    assert run.stdout.splitlines()[-1].endswith(b'{"a":1,"b":1}}}}}')
+
+
+@pytest.mark.parametrize("depth", [250_000, 1_000_000])
+def test_what_nothing_can_read_fails_only_its_job(
+    tap: Folder, api: StandIn, depth: int
+) -> None:
+    """In words, and without a crash of the interpreter."""
+    api.add(
+        Job("a", raw_pages=[f"[{nested(depth, '[', ']')}]"], total=1),
+        Job("b", rows=make_events(1)),
+    )
+    run = tap.run(job_ids=["a", "b"], max_attempts=2)
+    assert run.status == 1
+    assert "Traceback" not in run.stderr
+    assert run.completed() == {"b": 1}
+    [error] = run.errors
+    assert error.startswith("Job a failed: ")
+    assert "nested too deeply" in error
+
+
+# Unknown fields
+
+
+def test_fields_that_the_api_adds_later_are_kept_at_every_depth(
+    tap: Folder, api: StandIn
+) -> None:
+    """Without a warning, and beside the known ones."""
+
+    def grown(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        new = {"new_text": "x", "new_object": {"a": [1, {"b": None}]}, "new_null": None}
+        return {**{key: grown(value[key]) for key in value}, **new}
+
+    row = grown(EXAMPLE_EVENT)
+    api.add(Job("a", rows=[row], schema=row["schema"]))
+    run = tap.run(job_ids=["a"], include_schema=True)
+    assert run.status == 0
+    raw = [line for line in run.stdout.splitlines() if b'"RECORD"' in line]
+    assert json.loads(raw[0])["record"] == {**row, **KEY}
+    assert " | WARNING " not in run.stderr
+
+
+def test_a_field_of_another_type_than_documented_is_kept(
+    tap: Folder, api: StandIn
+) -> None:
+    """Changing it would be worse than a target that refuses it."""
+    row = (
+        '{"name":5,"user":"me","session":["x"],"context":{"device":{"screen_width":'
+        '"1920"},"location":{"latitude":"33.7"}},"properties":[1],"schema":"s"}'
+    )
+    assert read(tap, api, row) == [record_of(row)]
+
+
+def test_a_row_cannot_change_its_key(tap: Folder, api: StandIn) -> None:
+    """Should the API ever send fields of these names."""
+    row = '{"name":"x","job_id":"other","event_index":"7"}'
+    assert read(tap, api, row, row) == [record_of(row), record_of(row, 1)]
+
+
+def test_an_empty_row_is_a_row(tap: Folder, api: StandIn) -> None:
+    """Every default may be left out of the JSON."""
+    assert read(tap, api, "{}", "{}") == [record_of("{}"), record_of("{}", 1)]
+
+
+# Anything
+
+
+JSON_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+JSON_VALUE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(10**60), max_value=10**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | JSON_TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(JSON_TEXT, inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+FIELD = st.sampled_from([*EXAMPLE_EVENT, "job_id", "event_index", "new"]) | JSON_TEXT
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    rows=st.lists(st.dictionaries(FIELD, JSON_VALUE, max_size=6), min_size=1),
+    ensure_ascii=st.booleans(),
+)
+def test_any_row_leaves_as_it_came(
+    tap: Folder, api: StandIn, rows: list[dict[str, Any]], *, ensure_ascii: bool
+) -> None:
+    """Only the timestamp is made UTC, and the key is added."""
+    texts = [json.dumps(row, ensure_ascii=ensure_ascii) for row in rows]
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        texts = [json.dumps(row) for row in rows]
+    found = read(tap, api, *texts)
+    expected = [record_of(text, index) for index, text in enumerate(texts)]
+    for record in found:
+        assert record["timestamp"] is None or isinstance(record["timestamp"], str)
+        record["timestamp"] = None
+    assert found == expected
