@@ -58,7 +58,8 @@ class Pace:
         self._paused_until = max(self._paused_until, now + wait)
         if not is_new:
             return
-        seconds = max(now - (self._since or now), 1e-3)
+        since = now if self._since is None else self._since
+        seconds = max(now - since, 1e-3)
         borne = self._answered / seconds
         if self._rate is not None:
             tried = self._grown_rate(now)

@@ -1,0 +1,102 @@
+"""Shards: parts of the jobs that are disjoint and together complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_fullstory_imports.settings import SCHEMA as SETTINGS_SCHEMA
+from tap_fullstory_imports.settings import Settings, check, read
+from tests.stand_in import Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder
+    from tests.stand_in import StandIn
+
+JOB_IDS = st.lists(
+    st.text(st.characters(categories=["L", "N", "P"]), min_size=1).filter(
+        lambda text: text not in {".", ".."}
+    ),
+    min_size=1,
+    unique=True,
+)
+
+
+def jobs_of(job_ids: list[str], shard: str | None) -> tuple[str, ...]:
+    """The jobs that a run with these settings takes."""
+    given = {"api_key": "x", "job_ids": job_ids, "shard": shard}
+    config = read(given)
+    assert not check(config, SETTINGS_SCHEMA)
+    return Settings.from_config(config).job_ids
+
+
+@given(job_ids=JOB_IDS, parts=st.integers(1, 40))
+def test_the_parts_are_disjoint_and_together_complete(
+    job_ids: list[str], parts: int
+) -> None:
+    """Each job falls to exactly one part, in its place."""
+    shards = [jobs_of(job_ids, f"{part}/{parts}") for part in range(1, parts + 1)]
+    assert sorted(job for shard in shards for job in shard) == sorted(job_ids)
+    for shard in shards:
+        assert [*shard] == [job for job in job_ids if job in shard]
+
+
+@given(job_ids=JOB_IDS, more=JOB_IDS)
+def test_a_job_stays_in_its_part_when_others_come(
+    job_ids: list[str], more: list[str]
+) -> None:
+    """Or its bookmark would be in the state of another part."""
+    alone = jobs_of(job_ids, "2/5")
+    together = jobs_of([*dict.fromkeys([*more, *job_ids])], "2/5")
+    assert {*alone} <= {*together}
+
+
+def test_the_parts_never_change() -> None:
+    """These are the parts of every version on every machine."""
+    job_ids = ["abc123", "abd123=", "ü 1", *(f"job-{number}" for number in range(5))]
+    assert [jobs_of(job_ids, f"{part}/3") for part in (1, 2, 3)] == [
+        ("job-2", "job-3"),
+        ("job-0",),
+        ("abc123", "abd123=", "ü 1", "job-1", "job-4"),
+    ]
+
+
+def test_the_parts_are_about_equal() -> None:
+    """A thousand jobs in eight parts."""
+    job_ids = [f"job-{number}" for number in range(1000)]
+    sizes = [len(jobs_of(job_ids, f"{part}/8")) for part in range(1, 9)]
+    assert min(sizes) > 80
+    assert max(sizes) < 170
+
+
+def test_a_run_reads_its_part_only(tap: Folder, api: StandIn) -> None:
+    """And leaves the jobs of the other parts out of its state."""
+    names = [f"job-{number}" for number in range(9)]
+    api.add(*(Job(name, rows=make_events(2)) for name in names))
+    runs = [tap.run(job_ids=names, shard=f"{part}/3") for part in (1, 2, 3)]
+    assert all(run.status == 0 for run in runs)
+    completed = [job for run in runs for job in run.completed()]
+    assert sorted(completed) == names
+    assert len(api.requests) == len(names)
+
+
+def test_a_part_without_jobs_is_a_good_run(tap: Folder, api: StandIn) -> None:
+    """With few jobs some parts have nothing to do."""
+    api.add(Job("a", rows=make_events(2)))
+    runs = [tap.run(job_ids=["a"], shard=f"{part}/5") for part in range(1, 6)]
+    assert [run.status for run in runs] == [0] * 5
+    assert sorted(len(run.records()) for run in runs) == [0, 0, 0, 0, 2]
+    assert all(run.states for run in runs)
+
+
+@pytest.mark.parametrize("shard", ["0/8", "9/8", "1/0", "1", "a/b", "-1/2", "1/2/3"])
+def test_a_part_that_is_none_is_refused(tap: Folder, api: StandIn, shard: str) -> None:
+    """In a sentence that names the setting."""
+    run = tap.run(job_ids=["a"], shard=shard)
+    assert run.status == 1
+    assert "`shard`" in run.errors[0]
+    assert "Traceback" not in run.stderr
+    assert not api.requests
