@@ -1,0 +1,55 @@
+# Each target does its own set-up in .venv, with the versions in requirements/dev.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+
+.PHONY: test lint types demo lock clean
+
+test: lint types .meltano/ready
+	$(BIN)/pytest --numprocesses 4 # more than cores: tests mostly wait
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/ready
+	$(BIN)/mypy
+
+demo: .meltano/ready
+	@$(BIN)/python -m scripts.demo
+
+# Pin the newest versions that requirements/dev.in and pyproject.toml allow.
+lock: .venv/ready
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+
+# What the pipeline has loaded and its state stay: output/ and .meltano/meltano.db.
+clean:
+	rm -rf .venv .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/pinned: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
+	@echo 'Setting up .venv: half a minute, once.'
+	@# Some distributions keep ensurepip back: there, pip itself puts pip into .venv.
+	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then \
+		$(PYTHON) -m venv --clear .venv; \
+	else \
+		$(PYTHON) -m venv --clear --without-pip .venv && \
+		$(PYTHON) -m pip -qq install pip --target \
+			"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
+	fi
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+.venv/ready: .venv/pinned pyproject.toml
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.meltano/ready: .venv/ready meltano.yml
+	@echo 'Installing the tap and the target for the pipeline.'
+	@mkdir -p output
+	@$(BIN)/meltano --log-level=warning install
+	@touch $@
