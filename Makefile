@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: test lint types demo lock clean
+.PHONY: test lint types demo setup lock clean
 
 test: lint types .meltano/ready
 	$(BIN)/pytest --numprocesses 4 # more than cores: tests mostly wait
@@ -15,6 +15,8 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
+
+setup: .meltano/ready
 
 demo: .meltano/ready
 	@$(BIN)/python -m scripts.demo

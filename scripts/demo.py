@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -23,6 +23,19 @@ FORGET = (
     "--log-level=warning state clear --force dev:tap-fullstory-imports-to-target-duckdb"
 )
 DATABASE = Path("output", "dev.duckdb")
+TABLES = ("imported_events", "import_errors", "import_jobs")
+PARTLY_FAILED = """
+    SELECT
+        job_id,
+        import_jobs.status,
+        import_jobs.imported_events,
+        (SELECT count(*) FROM imported_events AS e WHERE e.job_id = import_jobs.job_id),
+        import_errors.code,
+        count(*)
+    FROM import_jobs
+    JOIN import_errors USING (job_id)
+    GROUP BY ALL
+"""
 JOB_IDS = [job["job_id"] for job in DEMO["jobs"]]
 
 
@@ -65,10 +78,15 @@ def demonstrate(api: StandIn) -> None:
     if run_pipeline(api, environment):
         sys.exit("The second run has read jobs that the first one had finished.")
 
-    say("", "3. The rows in DuckDB by the name of the event:", "")
+    say("", "3. The imported events in DuckDB by their name:", "")
     for name, rows in query("SELECT name, count(*) FROM imported_events GROUP BY 1"):
         say(f"  {name:24}{rows:>10,}")
-    say("", f"They are in the table imported_events of {DATABASE}")
+
+    say("", "4. The three tables together, for the job that has failed in part:", "")
+    for job_id, status, said, loaded, code, failed in query(PARTLY_FAILED):
+        imported = f"{loaded} of {said} imported events"
+        say(f"  {job_id}: {status}, {imported}, {failed} events failed: {code}")
+    say("", f"They are in the tables {', '.join(TABLES)} of {DATABASE}")
 
 
 def run_pipeline(api: StandIn, environment: dict[str, str]) -> int:
@@ -105,7 +123,7 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "MELTANO_ENVIRONMENT": "dev"}
 
 
-def query(statement: str) -> list[tuple[str, int]]:
+def query(statement: str) -> list[tuple[Any, ...]]:
     """Ask the database that the pipeline has loaded into."""
     with duckdb.connect(DATABASE, read_only=True) as database:
         return database.execute(f"{statement} ORDER BY 1").fetchall()
