@@ -1,0 +1,174 @@
+"""The pipeline, by real programs: Meltano, the tap and a DuckDB target."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+
+from tests.stand_in import Job, StandIn, make_events, make_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parent.parent
+RUN = ("run", "tap-fullstory-imports", "target-duckdb")
+ROWS = make_events(250)
+FAILURES = make_failures(7)
+
+
+class Project:
+    """A copy of the Meltano project: its plugins are shared, its state is its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Copy what the pipeline and its demo need."""
+        self.path = path
+        self.database = path / "output" / "ci.duckdb"
+        for name in ("scripts", "tests", "tap_fullstory_imports"):
+            shutil.copytree(ROOT / name, path / name)
+        for name in ("meltano.yml", "pyproject.toml"):
+            shutil.copy(ROOT / name, path)
+        (path / "output").mkdir()
+        (path / ".meltano").mkdir()
+        for name in ("extractors", "loaders"):
+            (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
+
+    def run(
+        self, *command: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, without other settings in the environment."""
+        ours = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_DUCKDB_")
+        kept = {key: v for key, v in os.environ.items() if not key.startswith(ours)}
+        return subprocess.run(  # noqa: S603 - programs of this environment
+            [str(Path(sys.executable).parent / command[0]), *command[1:]],
+            cwd=self.path,
+            env={**kept, "no_proxy": "127.0.0.1", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def run_pipeline(
+        self, api: StandIn, *job_ids: str, options: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline against the stand-in."""
+        return self.run(
+            "meltano",
+            "--environment=ci",
+            *RUN[:1],
+            *options,
+            *RUN[1:],
+            TAP_FULLSTORY_IMPORTS_API_KEY=api.api_key,
+            TAP_FULLSTORY_IMPORTS_API_URL=api.url,
+            TAP_FULLSTORY_IMPORTS_JOB_IDS=json.dumps(job_ids),
+        )
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the database that the pipeline has loaded into."""
+        with duckdb.connect(self.database, read_only=True) as database:
+            return database.execute(statement).fetchall()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One project for the tests of this file, which follow each other."""
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[StandIn]:
+    """A stand-in with a job that is complete and one that has failed in part."""
+    with StandIn(
+        Job("whole", rows=ROWS),
+        Job("partly", rows=ROWS[:20], failures=FAILURES, status="FAILED"),
+    ) as stand_in:
+        yield stand_in
+
+
+def plain(value: object) -> object:
+    """A JSON value as it is, numbers as they are read back."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+@pytest.mark.xdist_group("pipeline")
+class TestPipeline:
+    """The runs of one project, one after the other."""
+
+    def test_all_values_arrive(self, project: Project, api: StandIn) -> None:
+        """Not only as many rows: the values of all of them."""
+        done = project.run_pipeline(api, "whole", "partly")
+        assert done.returncode == 0, done.stderr
+        loaded = project.query(
+            'SELECT "user", session, context, name, timestamp, properties'
+            " FROM imported_events WHERE job_id = 'whole' ORDER BY event_index"
+        )
+        assert len(loaded) == len(ROWS)
+        for row, source in zip(loaded, ROWS, strict=True):
+            user, session, context, name, timestamp, properties = row
+            assert plain(user) == source.get("user")
+            assert plain(session) == source.get("session")
+            assert plain(context) == source.get("context")
+            assert (name, timestamp) == (source["name"], source["timestamp"])
+            assert plain(properties) == source.get("properties")
+        errors = project.query("SELECT code FROM import_errors ORDER BY error_index")
+        assert [code for (code,) in errors] == [one["code"] for one in FAILURES]
+        jobs = "SELECT job_id, status, imported_events, failed_events FROM import_jobs"
+        assert project.query(f"{jobs} ORDER BY job_id") == [
+            ("partly", "FAILED", 20, 7),
+            ("whole", "COMPLETED", 250, 0),
+        ]
+
+    def test_a_second_run_reads_nothing_twice(
+        self, project: Project, api: StandIn
+    ) -> None:
+        """By the state that Meltano keeps; a new job is read alone."""
+        api.add(Job("new", rows=ROWS[:5]))
+        api.clear()
+        done = project.run_pipeline(api, "whole", "partly", "new")
+        assert done.returncode == 0, done.stderr
+        assert {request.job_id for request in api.requests} == {"new"}
+        counts = "SELECT job_id, count(*) FROM imported_events GROUP BY 1 ORDER BY 1"
+        assert project.query(counts) == [("new", 5), ("partly", 20), ("whole", 250)]
+
+    def test_a_failed_job_fails_the_pipeline(
+        self, project: Project, api: StandIn
+    ) -> None:
+        """And says which job, while the others have arrived."""
+        api.add(Job("good", rows=ROWS[:3]))
+        done = project.run_pipeline(api, "gone", "good")
+        assert done.returncode != 0
+        assert "Job gone failed" in done.stdout + done.stderr
+        count = "SELECT count(*) FROM imported_events WHERE job_id = 'good'"
+        assert project.query(count) == [(3,)]
+
+    def test_a_full_refresh_reads_all_again(
+        self, project: Project, api: StandIn
+    ) -> None:
+        """The rows are overwritten, not doubled."""
+        api.clear()
+        done = project.run_pipeline(api, "whole", options=("--full-refresh",))
+        assert done.returncode == 0, done.stderr
+        assert len(api.asked("whole", "imports")) == 3
+        count = "SELECT count(*) FROM imported_events WHERE job_id = 'whole'"
+        assert project.query(count) == [(250,)]
+
+    def test_the_demo_tells_its_story(self, project: Project) -> None:
+        """Twice, as for whoever runs it again."""
+        first = project.run("python", "-m", "scripts.demo")
+        assert first.returncode == 0, first.stderr
+        for text in ("25,000", "demo-partly-failed: FAILED", "in the tables"):
+            assert text in first.stdout
+        second = project.run("python", "-m", "scripts.demo")
+        assert second.returncode == 0, second.stderr
+        assert "All was read by an earlier demo" in second.stdout
+        assert "demo-large                       0              25,000" in second.stdout
