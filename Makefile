@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 .PHONY: test lint types demo setup lock clean
 
 test: lint types .meltano/ready
-	$(BIN)/pytest --numprocesses 4 --dist loadgroup # more than cores: tests mostly wait
+	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 lint: .venv/ready
 	$(BIN)/ruff check

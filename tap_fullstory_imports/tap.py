@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from tap_fullstory_imports.replication import JobStream
 
-GRACE_SECONDS = 1.5
+GRACE_SECONDS = 1.2
 
 
 class Command(SingerCommand):
@@ -74,7 +75,7 @@ class TapFullstoryImports(Tap):
 
     name = settings.NAME
     package_name = settings.NAME
-    config_jsonschema: ClassVar[dict[str, Any]] = settings.SCHEMA
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(settings.SCHEMA)
     message_writer_class = BufferedWriter
     message_writer: BufferedWriter
     capabilities: ClassVar[list[CapabilitiesEnum]] = [

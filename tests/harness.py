@@ -97,7 +97,9 @@ class Folder:
     path: Path
     api: StandIn | None = None
     streams: tuple[str, ...] = ("imported_events",)
-    settings: dict[str, Any] = field(default_factory=lambda: {"concurrency": 1})
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {"concurrency": 1, "job_wait_timeout": 5000}
+    )
 
     def write(self, name: str, content: object) -> Path:
         """Write a file: text and bytes as they are, anything else as JSON."""

@@ -100,7 +100,6 @@ def plain(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
-@pytest.mark.xdist_group("pipeline")
 class TestPipeline:
     """The runs of one project, one after the other."""
 
