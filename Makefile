@@ -4,9 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: test lint types demo setup lock clean
+.PHONY: test lint types demo setup bench lock clean
 
-test: lint types .meltano/ready
+test: lint types setup
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 lint: .venv/ready
@@ -16,21 +16,32 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-setup: .meltano/ready
-
-demo: .meltano/ready
+demo: setup
 	@$(BIN)/python -m scripts.demo
 
-# Pin the newest versions that requirements/dev.in and pyproject.toml allow.
+# Installs all that development and the pipeline need.
+setup: .meltano/ready | output
+
+# Measures the tap beside its peers; takes three quarters of an hour.
+bench: .venv/ready
+	$(BIN)/python -m benchmarks
+
+# Pins the newest versions that requirements/dev.in and pyproject.toml allow.
 lock: .venv/ready
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	for name in floor plain template dlt airbyte chart; do \
+		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+			--generate-hashes --no-emit-index-url --no-header \
+			--output-file benchmarks/requirements/$$name.txt \
+			benchmarks/requirements/$$name.in; \
+	done
 
-# What the pipeline has loaded and its state stay: output/ and .meltano/meltano.db.
+# What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
 	rm -rf .venv .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
-	rm -rf dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf output/demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/pinned: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
@@ -52,6 +63,8 @@ clean:
 
 .meltano/ready: .venv/ready meltano.yml
 	@echo 'Installing the tap and the target for the pipeline.'
-	@mkdir -p output
 	@$(BIN)/meltano --log-level=warning install
 	@touch $@
+
+output:
+	@mkdir $@

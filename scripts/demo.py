@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,33 +19,33 @@ if TYPE_CHECKING:
     from tests.stand_in import StandIn
 
 MELTANO = str(Path(sys.executable).parent / "meltano")
-PIPELINE = "run tap-fullstory-imports target-duckdb"
-FORGET = (
-    "--log-level=warning state clear --force dev:tap-fullstory-imports-to-target-duckdb"
-)
-DATABASE = Path("output", "dev.duckdb")
-TABLES = ("imported_events", "import_errors", "import_jobs")
-PARTLY_FAILED = """
+TAP = "tap-fullstory-imports"
+PIPELINE = f"run {TAP} target-duckdb"
+LINE = re.compile(r"\S+ \[(\w+) *\] (\S+) +(.*)")  # time, level, source, message
+FOLDER = Path("output", "demo")
+STATE = FOLDER / "meltano.db"
+DATABASE = FOLDER / "fullstory.duckdb"
+LOG = FOLDER / "meltano.log"
+JOB_IDS = [job["job_id"] for job in DEMO["jobs"]]
+JOBS = """
     SELECT
         job_id,
-        import_jobs.status,
-        import_jobs.imported_events,
-        (SELECT count(*) FROM imported_events AS e WHERE e.job_id = import_jobs.job_id),
-        import_errors.code,
-        count(*)
-    FROM import_jobs
-    JOIN import_errors USING (job_id)
-    GROUP BY ALL
+        status,
+        (SELECT count(*) FROM imported_events e WHERE e.job_id = j.job_id),
+        (SELECT count(*) FROM import_errors e WHERE e.job_id = j.job_id)
+    FROM import_jobs j
+    ORDER BY job_id
 """
-JOB_IDS = [job["job_id"] for job in DEMO["jobs"]]
+NAMES = "SELECT name, count(*) FROM imported_events GROUP BY name ORDER BY name"
 
 
 def main() -> None:
     """Run the pipeline twice; show what it has asked for and what it has loaded."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if not DATABASE.exists():
+        STATE.unlink(missing_ok=True)
     try:
-        if not DATABASE.exists():
-            meltano(FORGET, clean_environment())
         with load(DEMO) as api:
             demonstrate(api)
     except KeyboardInterrupt:
@@ -53,80 +54,103 @@ def main() -> None:
 
 def demonstrate(api: StandIn) -> None:
     """Tell the story of the demo."""
-    job_ids = ",".join(JOB_IDS)
-    environment = {
-        **clean_environment(),
+    settings = {
         "TAP_FULLSTORY_IMPORTS_API_KEY": DEFAULT_API_KEY,
         "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
-        "TAP_FULLSTORY_IMPORTS_JOB_IDS": job_ids,
-        "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "",  # or .env could add one
-        "no_proxy": "127.0.0.1",
+        "TAP_FULLSTORY_IMPORTS_JOB_IDS": ",".join(JOB_IDS),
     }
     say(
         "A stand-in Fullstory API is running, with one large import job, one that has",
-        "failed in part and one that is still processing. The pipeline's settings are:",
+        "failed in part and one that is still processing. The pipeline's settings:",
         "",
-        "  TAP_FULLSTORY_IMPORTS_API_KEY=...",
-        f"  TAP_FULLSTORY_IMPORTS_API_URL={api.url}",
-        f"  TAP_FULLSTORY_IMPORTS_JOB_IDS={job_ids}",
     )
+    for name, text in settings.items():
+        say(f"  {name}={'...' if name.endswith('_KEY') else text}")
+
     say("", "1. The first run reads what no earlier run has read.", "")
-    if not run_pipeline(api, environment):
-        say("", f"All was read by an earlier demo. To start anew: rm {DATABASE}")
+    if not run_pipeline(api, settings):
+        say("", f"An earlier demo has read it all. To start anew: rm -r {FOLDER}")
 
     say("", "2. The second run has nothing left to read.", "")
-    if run_pipeline(api, environment):
-        sys.exit("The second run has read jobs that the first one had finished.")
+    if run_pipeline(api, settings):
+        sys.exit("The second run has asked again for what the first one had read.")
 
-    say("", "3. The imported events in DuckDB by their name:", "")
-    for name, rows in query("SELECT name, count(*) FROM imported_events GROUP BY 1"):
-        say(f"  {name:24}{rows:>10,}")
-
-    say("", "4. The three tables together, for the job that has failed in part:", "")
-    for job_id, status, said, loaded, code, failed in query(PARTLY_FAILED):
-        imported = f"{loaded} of {said} imported events"
-        say(f"  {job_id}: {status}, {imported}, {failed} events failed: {code}")
-    say("", f"They are in the tables {', '.join(TABLES)} of {DATABASE}")
+    say("", "3. What the database holds, by the name of the event.", "")
+    for name, rows in query(NAMES):
+        say(f"  {name:20}{rows:>17,}")
+    say("", f"It is {DATABASE}, with one table per stream.")
 
 
-def run_pipeline(api: StandIn, environment: dict[str, str]) -> int:
-    """Run the pipeline, show requests and rows per job, and return the requests."""
+def run_pipeline(api: StandIn, settings: dict[str, str]) -> int:
+    """Run the pipeline, show the requests and rows of each job, count the requests."""
     api.clear()
     say(f"$ meltano {PIPELINE}")
-    meltano(PIPELINE, environment)
+    meltano(PIPELINE, settings)
     requests = Counter(request.job_id for request in api.requests)
-    rows = dict(query("SELECT job_id, count(*) FROM imported_events GROUP BY 1"))
-    say("", f"  {'job':24}{'requests':>10}{'rows in DuckDB':>20}")
-    for job_id in JOB_IDS:
-        say(f"  {job_id:24}{requests[job_id]:>10,}{rows.get(job_id, 0):>20,}")
-    return len(api.requests)
+    say("", f"  {'job':20}{'status':11}{'requests':>10}{'imported':>10}{'failed':>10}")
+    for job_id, status, imported, failed in query(JOBS):
+        counts = f"{requests[job_id]:>10,}{imported:>10,}{failed:>10,}"
+        say(f"  {job_id:20}{status:11}{counts}")
+    return requests.total()
 
 
-def meltano(arguments: str, environment: dict[str, str]) -> None:
-    """Run a command of Meltano; end the demo if it fails."""
+def meltano(arguments: str, settings: dict[str, str]) -> None:
+    """Run Meltano with no settings but these; end the demo if it fails."""
+    other = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_DUCKDB_")
+    kept = {
+        name: text for name, text in os.environ.items() if not name.startswith(other)
+    }
+    environment = {
+        **kept,
+        **settings,
+        "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "",  # or .env could name one
+        "TARGET_DUCKDB_PATH": str(DATABASE.absolute()),
+        "TARGET_DUCKDB_TEMP_DIR": str(FOLDER.absolute()),
+        "MELTANO_DATABASE_URI": f"sqlite:///{STATE.absolute()}",
+        "MELTANO_ENVIRONMENT": "dev",
+        "NO_COLOR": "1",
+        "no_proxy": "127.0.0.1",
+    }
     command = [MELTANO, *arguments.split()]
-    with subprocess.Popen(command, env=environment) as process:  # noqa: S603
+    with (
+        LOG.open("w", encoding="utf-8") as log,
+        subprocess.Popen(  # noqa: S603 - our own
+            command,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        ) as process,
+    ):
         try:
-            process.wait()
+            for line in process.stderr or ():
+                log.write(line)
+                if told := as_told(line):
+                    say(told)
         except BaseException:
             process.terminate()
-            process.wait()
+            process.communicate()
             raise
     if process.returncode:
-        sys.exit("The pipeline has failed: the lines above say why.")
+        say("", f"The pipeline has failed. Its whole log, from {LOG}:", "")
+        say(LOG.read_text(encoding="utf-8"))
+        sys.exit(1)
 
 
-def clean_environment() -> dict[str, str]:
-    """Make an environment without settings of other pipelines."""
-    other = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_DUCKDB_")
-    kept = {key: text for key, text in os.environ.items() if not key.startswith(other)}
-    return {**kept, "MELTANO_ENVIRONMENT": "dev"}
+def as_told(line: str) -> str:
+    """What the demo shows of a line of the log; empty if it is not worth telling."""
+    match = LINE.match(line)
+    if not match:
+        return ""
+    level, source, message = match.groups()
+    is_told = source == TAP and not message.startswith(("METRIC", "Skipping parse"))
+    return f"  {message}" if is_told or level in {"warning", "error"} else ""
 
 
 def query(statement: str) -> list[tuple[Any, ...]]:
     """Ask the database that the pipeline has loaded into."""
     with duckdb.connect(DATABASE, read_only=True) as database:
-        return database.execute(f"{statement} ORDER BY 1").fetchall()
+        return database.execute(statement).fetchall()
 
 
 def say(*lines: str) -> None:

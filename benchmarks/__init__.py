@@ -1,0 +1,1 @@
+"""Measures this tap beside what a user would take instead: ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""What this tap is measured against. See benchmarks/README.md."""
