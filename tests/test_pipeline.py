@@ -167,14 +167,15 @@ class TestPipeline:
         """Twice, as for whoever runs it again."""
         first = project.run("python", "-m", "scripts.demo")
         assert first.returncode == 0, first.stderr
-        line = "demo-partly-failed  FAILED {:>10}       120        30"
-        assert line.format(4) in first.stdout  # pages of all three streams
-        assert line.format(0) in first.stdout
+        line = r"demo-partly-failed +FAILED +{} +120 +30\n"
+        asked, not_asked = line.format(4), line.format(0)  # pages of all three streams
+        assert re.search(asked, first.stdout)
+        assert re.search(not_asked, first.stdout)
         second = project.run("python", "-m", "scripts.demo")
         assert second.returncode == 0, second.stderr
         assert "An earlier demo has read it all" in second.stdout
-        assert second.stdout.count(line.format(0)) == 2
-        assert line.format(4) not in second.stdout
+        assert len(re.findall(not_asked, second.stdout)) == 2
+        assert not re.search(asked, second.stdout)
 
 
 def test_no_time_reaches_the_duckdb_target_as_one() -> None:
