@@ -61,7 +61,7 @@ class Job:
     retry_waits: Iterator[float] | None = None
     poll_waits: Iterator[float] | None = None
     unfinished: bool = False  # the last answer was that it is still processing
-    last_chance: bool = False
+    is_stale: bool = False  # it was still processing after its pages had been read
     started: float | None = None
     asked: float = 0.0
     next_line: float = 0.0
@@ -138,6 +138,8 @@ class Jobs:
         self._counts = counts
         self._logger = logger
         self._ready = deque(Job(job, endpoint.get_new_paginator()) for job in job_ids)
+        self._polls: deque[Job] = deque()
+        self._polled_last = False
         self._waiting: list[tuple[float, int, Job]] = []
         self._order = itertools.count()
         self._open = len(self._ready)
@@ -146,6 +148,8 @@ class Jobs:
         self._pages = 0  # asked for, waiting to be handed out, or being worked on
         self._outbox: deque[_Result] = deque()
         self._started: dict[str, Job] = {}
+        self._unfinished: dict[str, Job] = {}
+        self._time_is_up = False
         self._next_waiting_line = 0.0
         self._closed = False
         self._changed = threading.Condition()
@@ -179,8 +183,8 @@ class Jobs:
 
     def show_progress(self, job_id: str, rows: int) -> None:
         """Say how far a job is, if that has not been said for a while."""
-        job = self._started[job_id]
-        if job.unfinished or rows == job.total or clock.now() < job.next_line:
+        job = self._started.get(job_id)
+        if job is None or rows == job.total or clock.now() < job.next_line:
             return
         job.next_line = clock.now() + LINE_SECONDS
         of_total = f" of {job.total:,}" if job.total is not None else ""
@@ -197,36 +201,37 @@ class Jobs:
 
     def _wait(self) -> None:
         """Wait a moment for a result; if all jobs must wait, count it and say why."""
-        pause = self._pace.paused(clock.now()) if self._ready else 0.0
-        all_wait = not self._in_flight and (not self._ready or bool(pause))
-        unfinished = [job for _, _, job in self._waiting if job.unfinished]
-        idle = all_wait and not pause and len(unfinished) == len(self._waiting)
-        if idle and self._budget.left <= 0:
+        pause = self._pace.paused(clock.now()) if self._ready or self._polls else 0.0
+        is_blocked = bool(pause) or not (self._ready or self._polls)
+        # Also while a poll is under way: to ask them all may take all the time.
+        is_idle = len(self._unfinished) == self._open
+        if is_idle and self._budget.left <= 0 and not self._time_is_up:
             self._give_up()
             return
-        if all_wait:
-            self._show_waiting(unfinished if idle else [], pause)
-        seconds = min(TICK_SECONDS, self._budget.left) if idle else TICK_SECONDS
+        waits = is_idle or (is_blocked and not self._in_flight)
+        if waits:
+            self._show_waiting(pause)
+        left = self._budget.left if is_idle and not self._time_is_up else TICK_SECONDS
         started = clock.now()
-        clock.wait(self._changed, seconds)
-        if all_wait:
+        clock.wait(self._changed, min(TICK_SECONDS, left))
+        if waits:
             waited = clock.now() - started
             self._counts.waited += waited
-            self._budget.spent += waited if idle else 0
+            self._budget.spent += waited if is_idle and not self._time_is_up else 0
 
     def _give_up(self) -> None:
         """Ask the unfinished jobs a last time, unless that has only just been done."""
+        self._time_is_up = True
         now = clock.now()
         for _, _, job in self._waiting:
             if now - job.asked >= next(errors.poll_waits()):
-                job.last_chance = True
-                self._ready.append(job)
+                self._polls.append(job)
             else:
-                self._outbox.append(self._unfinished(job))
+                self._outbox.append(self._still_processing(job))
         self._waiting.clear()
         self._changed.notify_all()
 
-    def _unfinished(self, job: Job) -> _Result:
+    def _still_processing(self, job: Job) -> _Result:
         """How a job ends that is still processing when there is no time left."""
         waited = f"{self._budget.spent:.0f}"
         if self._settings.unfinished_jobs == "defer":
@@ -260,6 +265,7 @@ class Jobs:
             yield Tick()
         if job is not None and result.page is not None:
             yield PageRead(job.job_id, result.first, result.page.rows)
+            result.page.rows.clear()  # whoever still holds the page
             with self._changed:
                 self._pages -= 1
                 self._changed.notify_all()
@@ -267,6 +273,7 @@ class Jobs:
             with self._changed:
                 self._open -= 1
                 self._started.pop(job.job_id, None)
+                self._unfinished.pop(job.job_id, None)
                 self._changed.notify_all()
             self._count(job, result)
             yield JobEnded(job.job_id, job.rows, is_read=result.ended == "read")
@@ -288,19 +295,19 @@ class Jobs:
         else:
             self._counts.failures.append((job.job_id, result.reason))
 
-    def _show_waiting(self, unfinished: list[Job], pause: float) -> None:
+    def _show_waiting(self, pause: float) -> None:
         """Say what is waited for, at once and then every few seconds."""
         now = clock.now()
         if now < self._next_waiting_line:
             return
         self._next_waiting_line = now + LINE_SECONDS
-        if unfinished:
-            names = ", ".join(sorted(job.job_id for job in unfinished[:JOBS_NAMED]))
-            more = len(unfinished) - JOBS_NAMED
+        if len(self._unfinished) == self._open:
+            names = ", ".join(itertools.islice(self._unfinished, JOBS_NAMED))
+            more = len(self._unfinished) - JOBS_NAMED
             self._logger.info(
                 "Waiting for jobs that are still processing (%d: %s%s): %.0f s of at"
                 " most %g s.",
-                len(unfinished),
+                len(self._unfinished),
                 names,
                 f" and {more} more" if more > 0 else "",
                 self._budget.spent,
@@ -311,7 +318,7 @@ class Jobs:
                 "Waiting, as Fullstory's rate limit asks: requests go on in %.0f s.",
                 pause,
             )
-        else:
+        elif self._waiting:
             due, _, job = self._waiting[0]
             self._logger.info(
                 "Waiting: job %s is asked for again in %.0f s.", job.job_id, due - now
@@ -337,16 +344,34 @@ class Jobs:
                 now = clock.now()
                 due = None
                 if self._pages < PAGES_PER_THREAD * self._threads:
-                    while self._waiting and self._waiting[0][0] <= now:
-                        self._ready.appendleft(heapq.heappop(self._waiting)[2])
-                    if self._ready:
+                    self._wake_up(now)
+                    if self._ready or self._polls:
                         due = self._pace.next_start(now)
                         if due <= now:
-                            return self._begin(self._ready.popleft(), now)
+                            return self._begin(self._next_job(), now)
                     elif self._waiting:
                         due = self._waiting[0][0]
                 clock.wait(self._changed, None if due is None else due - now)
             return None
+
+    def _wake_up(self, now: float) -> None:
+        """Let the jobs go on whose wait is over."""
+        while self._waiting and self._waiting[0][0] <= now:
+            _, _, job = heapq.heappop(self._waiting)
+            if job.unfinished:
+                self._polls.append(job)
+            else:
+                self._ready.appendleft(job)
+
+    def _next_job(self) -> Job:
+        """A job to go on with; after a poll one that is no poll, if there is one.
+
+        Hundreds of jobs that are still processing must not hold up the others.
+        """
+        self._polled_last = bool(self._polls) and not (
+            self._polled_last and self._ready
+        )
+        return (self._polls if self._polled_last else self._ready).popleft()
 
     def _begin(self, job: Job, now: float) -> Job:
         """Note that a job's next step is being taken."""
@@ -357,6 +382,7 @@ class Jobs:
         job.asked = now
         if job.started is None:
             job.started, job.next_line = now, now + LINE_SECONDS
+        if not job.unfinished:
             self._started[job.job_id] = job
         self._changed.notify_all()
         return job
@@ -384,12 +410,20 @@ class Jobs:
 
     def _file(self, job: Job, result: _Result) -> None:
         """Put a job where its next step will be taken from, and its result out."""
+        if result.wait is not None and job.unfinished and self._time_is_up:
+            result = self._still_processing(job)
         if result.page is None:
             self._pages -= 1
-        if result.is_for_all and result.wait is not None:
-            self._pace.refused(clock.now(), result.wait)
-        elif not result.is_for_all:
+        if result.pause is None:
             self._pace.answered()
+        else:
+            self._pace.refused(clock.now(), result.pause)
+        if job.unfinished:
+            self._unfinished[job.job_id] = job
+            self._started.pop(job.job_id, None)
+        else:
+            self._unfinished.pop(job.job_id, None)
+            self._started[job.job_id] = job
         if result.wait is not None:
             due = clock.now() + result.wait
             heapq.heappush(self._waiting, (due, next(self._order), job))
@@ -402,10 +436,8 @@ class Jobs:
             self._outbox.append(result)
 
     def _poll(self, job: Job) -> _Result:
-        """A job is still processing: when to ask again, or that it is too late."""
+        """A job is still processing: when to ask again."""
         job.attempts, job.unfinished = 0, True
-        if job.last_chance:
-            return self._unfinished(job)
         job.poll_waits = job.poll_waits or errors.poll_waits()
         return _Result(job, wait=next(job.poll_waits))
 
@@ -413,23 +445,26 @@ class Jobs:
         """A request failed: when to try it again, or that it has failed for good."""
         job.attempts, job.unfinished = job.attempts + 1, False
         asked, most = error.asked_wait, self._settings.max_retry_wait
+        job.retry_waits = job.retry_waits or errors.retry_waits()
+        wait = next(job.retry_waits)
+        pause = wait if error.is_for_all else None
         if asked is not None and asked > most:
             return _failed(
                 job,
                 f"{error}, and it asks to wait {asked:g} s, which is more than"
                 f" `max_retry_wait` ({most:g} s) allows. Run again later or raise it.",
+                pause,
             )
+        if asked:
+            wait, pause = asked, asked if error.is_for_all else None
         attempts = self._settings.max_attempts
         if job.attempts >= attempts:
-            return _failed(
-                job, f"{error}; given up after {errors.many(attempts, 'attempt')}."
-            )
-        job.retry_waits = job.retry_waits or errors.retry_waits()
-        wait = asked or next(job.retry_waits)
+            many = errors.many(attempts, "attempt")
+            return _failed(job, f"{error}; given up after {many}.", pause)
         return _Result(
             job,
             wait=wait,
-            is_for_all=error.is_for_all,
+            pause=pause,
             text=(
                 f"Job {job.job_id}: {error}; attempt {job.attempts} of {attempts},"
                 f" the next one in {wait:.1f} s."
@@ -452,10 +487,14 @@ class Jobs:
     def _check_count(self, job: Job, status: Status) -> _Result:
         """Decide about a job whose rows are not as many as its pages say."""
         if status.status == "PROCESSING":
-            # Its results were those of an import under way: read it from the start.
-            job.paginator = self._endpoint.get_new_paginator()
-            job.rows, job.pages, job.total = 0, 0, None
+            job.is_stale = True
             return self._poll(job)
+        job.unfinished = False
+        if job.is_stale:
+            # Its rows were those of an import under way: read it from the start.
+            job.paginator, job.is_stale = self._endpoint.get_new_paginator(), False
+            job.rows, job.pages, job.total = 0, 0, None
+            return _Result(job)
         reported, kind = self._endpoint.reported(status)
         if job.rows == reported:
             return _Result(job, ended="read")
@@ -487,7 +526,7 @@ class _Result:
         wait: Seconds until the job's next step is due; None if it is due now.
         ended: How the job ended: read, deferred, skipped or failed; "" if it goes on.
         reason: Why it failed.
-        is_for_all: Whether the wait is one for all requests.
+        pause: Seconds for which all requests pause.
         text: A line for the user.
         crash: An error that is to be raised.
     """
@@ -496,7 +535,7 @@ class _Result:
     page: Page | None = None
     first: int = 0
     wait: float | None = None
-    is_for_all: bool = False
+    pause: float | None = None
     ended: str = ""
     reason: str = ""
     text: str = ""
@@ -504,5 +543,5 @@ class _Result:
     crash: Exception | None = None
 
 
-def _failed(job: Job, reason: str) -> _Result:
-    return _Result(job, ended="failed", reason=reason)
+def _failed(job: Job, reason: str, pause: float | None = None) -> _Result:
+    return _Result(job, ended="failed", reason=reason, pause=pause)

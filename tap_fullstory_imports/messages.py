@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -24,6 +25,7 @@ else:
 
 BUFFER_BYTES = 256 * 1024
 BUFFER_SECONDS = 1.0
+_READER_GONE = "The target has closed the pipe: see its own messages."
 _REFUSALS = (UnicodeEncodeError, TypeError, ValueError, OverflowError)
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
@@ -41,11 +43,16 @@ def _encode(content: dict[str, Any]) -> bytes:
 
 
 class TargetGoneError(SystemExit):
-    """Whoever read stdout has closed it: nothing can be written any more."""
+    """Nothing can be written to stdout any more.
 
-    def __init__(self) -> None:
+    Attributes:
+        reason: Why, in a sentence.
+    """
+
+    def __init__(self, reason: str) -> None:
         """End the program with the status 1."""
         super().__init__(1)
+        self.reason = reason
 
 
 class BufferedWriter(GenericSingerWriter[bytes, Message]):
@@ -121,8 +128,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         """Write out what has come together.
 
         Raises:
-            TargetGoneError: If stdout is closed on the other side. Later calls do
-                nothing.
+            TargetGoneError: If stdout can't be written. Later calls do nothing.
         """
         block, self._buffer = self._buffer, bytearray()
         if not block or self._is_closed:
@@ -133,11 +139,32 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
                 left = left[sys.stdout.buffer.write(left) :]
             sys.stdout.buffer.flush()
         except BrokenPipeError:
-            self._is_closed = True
-            # Python flushes stdout once more at its end, which must not fail then.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            raise TargetGoneError from None
+            raise self._closed(_READER_GONE) from None
+        except OSError as error:
+            raise self._closed(f"stdout can't be written: {error.strerror}.") from None
+
+    def check_reader(self) -> None:
+        """Notice while there is nothing to write that nobody reads any more.
+
+        Raises:
+            TargetGoneError: If the reader of stdout has closed it.
+        """
+        if self._is_closed or not hasattr(select, "poll"):
+            return
+        poll = select.poll()
+        try:
+            poll.register(sys.stdout.fileno(), 0)  # tells of errors only
+        except OSError:  # it is not a file
+            return
+        if poll.poll(0):
+            raise self._closed(_READER_GONE)
+
+    def _closed(self, reason: str) -> TargetGoneError:
+        self._is_closed = True
+        # Python flushes stdout once more at its end, which must not fail then.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return TargetGoneError(reason)
 
     def _add(self, lines: bytes) -> None:
         if not self._buffer:

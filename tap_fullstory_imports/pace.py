@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 LEAST_RATE = 0.5  # requests a second
+FIRST_RATE = 5.0  # the least after the first 429, of which little can be told
+IDLE_SECONDS = 5.0
 DECREASE = 0.9
+MOST_DOUBLINGS = 20
 INCREASE = 0.01  # of the rate, after one second; then faster and faster
 
 
@@ -13,7 +16,8 @@ class Pace:
     Until the first 429 there is no limit. Each one pauses all requests for as long as
     the API asks, and sets the rate to nine tenths of what has been answered since the
     last one, pause included: that is what the API bears for long, its bursts spread
-    out. From there the rate grows again, slowly at first.
+    out. From there the rate grows again, slowly at first; it doubles every second if
+    the first 429 came too soon to tell anything.
 
     Not safe for threads by itself: its callers share a lock. All times are seconds of
     `clock.now`.
@@ -23,6 +27,7 @@ class Pace:
         """Start without a limit."""
         self._rate: float | None = None
         self._rated_at = 0.0
+        self._is_guess = False
         self._answered = 0
         self._since: float | None = None
         self._paused_until = 0.0
@@ -36,8 +41,10 @@ class Pace:
         """Note that a request starts."""
         # A request that starts late gives its delay to the next one, up to one gap.
         gap = self._gap(now)
+        was_idle = now - max(self._last_start, self._paused_until) > IDLE_SECONDS
         self._last_start = max(self.next_start(now), now - gap) if gap else now
-        self._since = now if self._since is None else self._since
+        if self._since is None or was_idle:
+            self._answered, self._since = 0, now  # what was not asked tells nothing
 
     def paused(self, now: float) -> float:
         """The seconds until requests go on after a 429; 0 if there is no pause."""
@@ -61,8 +68,11 @@ class Pace:
         since = now if self._since is None else self._since
         seconds = max(now - since, 1e-3)
         borne = self._answered / seconds
-        if self._rate is not None:
-            tried = self._grown_rate(now)
+        if self._rate is None:
+            self._is_guess = borne < FIRST_RATE
+            borne = max(borne, FIRST_RATE)
+        else:
+            tried, self._is_guess = self._grown_rate(now), False
             # While the rate was growing, the mean since the last 429 says too little.
             borne = max(borne, 0.7 * tried) if tried < 5 * borne else min(borne, tried)
         self._rate = max(LEAST_RATE, DECREASE * borne)
@@ -75,4 +85,6 @@ class Pace:
     def _grown_rate(self, now: float) -> float:
         rate = self._rate or LEAST_RATE
         seconds = max(0.0, now - self._rated_at)
+        if self._is_guess:
+            return rate * 2 ** min(seconds, MOST_DOUBLINGS)
         return rate * (1 + INCREASE * (seconds + seconds**2))

@@ -158,9 +158,7 @@ def _read_page(answer: dict[str, Any]) -> Page:
 
 def count(value: Any) -> int | None:
     """A count that the API wrote as a text or as a number; None if it is neither."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        return None
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value) if len(value) < _DIGITS else None
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_count else None

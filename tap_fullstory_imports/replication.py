@@ -138,6 +138,8 @@ class JobStream(FullstoryStream):
                         yield event
                     elif isinstance(event, JobEnded):
                         self._finish(event)
+                    else:
+                        tap.message_writer.check_reader()
                     self._look_around()
         except errors.AccessError as error:
             tap.report.stopped = str(error)

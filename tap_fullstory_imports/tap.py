@@ -148,10 +148,8 @@ class TapFullstoryImports(Tap):
         try:
             work()
             self.message_writer.flush()
-        except TargetGoneError:
-            self.report.stopped = (
-                "The target has closed the pipe: see its own messages."
-            )
+        except TargetGoneError as error:
+            self.report.stopped = error.reason
             raise
         finally:
             self.report.write(self.logger)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from tap_fullstory_imports import clock
@@ -149,7 +149,11 @@ class Folder:
         return run(self.arguments(*arguments, **settings), speed=speed)
 
     def start(
-        self, *arguments: str, speed: float = 1, **settings: Any
+        self,
+        *arguments: str,
+        speed: float = 1,
+        stdout: IO[bytes] | int = subprocess.PIPE,
+        **settings: Any,
     ) -> subprocess.Popen[bytes]:
         """Start the command line as a process of its own."""
         return subprocess.Popen(  # noqa: S603 - the tap itself
@@ -160,7 +164,7 @@ class Folder:
                 str(speed),
                 *self.arguments(*arguments, **settings),
             ],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
         )

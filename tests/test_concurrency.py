@@ -116,6 +116,19 @@ def test_a_429_pauses_all_requests(tap: Folder, api: StandIn) -> None:
     assert not [at for at in times if refused + 0.03 < at < refused + 0.4]
 
 
+def test_polls_hold_up_no_job_that_is_ready(tap: Folder, api: StandIn) -> None:
+    """Though to ask all unfinished jobs once takes longer than to wait between."""
+    slow = [f"slow-{number}" for number in range(10)]
+    api.add(*(Job(name, processing=-1, latency=0.05) for name in slow))
+    api.add(Job("good", rows=make_events(3), page_size=1))
+    run = tap.run(job_ids=[*slow, "good"], concurrency=1, job_wait_timeout=10)
+    assert run.status == 0
+    assert run.completed() == {"good": 3}
+    assert "deferred 10" in run.stderr
+    assert "Waiting for jobs that are still processing (10: " in run.stderr
+    assert len(api.requests) < 50
+
+
 class _Kept:
     """Counts the pages that have been asked for and not yet been worked on."""
 

@@ -101,3 +101,28 @@ def test_any_limit_is_lived_with(rate: float, burst: int) -> None:
     outcome = simulate(rate, burst, 100)
     assert outcome.used > 0.1
     assert outcome.refused < 0.6
+
+
+def test_a_429_before_anything_is_known_is_soon_forgotten() -> None:
+    """Somebody else had used up the limit: there is none for the rest of the run."""
+    pace, now = Pace(), 0.0
+    pace.start(now)
+    pace.refused(now, wait=1)
+    for _ in range(320):
+        now = max(now, pace.next_start(now))
+        pace.start(now)
+        pace.answered()
+    assert now < 10
+
+
+def test_a_time_without_requests_tells_nothing() -> None:
+    """After a long wait the rate is that of the requests, not of the wait."""
+    pace = Pace()
+    pace.start(0.0)
+    pace.answered()
+    for number in range(100):
+        pace.start(300 + number * 0.01)
+        pace.answered()
+    pace.refused(301.0, wait=1)
+    pace.start(302.0)
+    assert pace.next_start(302.0) - 302.0 == pytest.approx(1 / 90, rel=0.05)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import SPEED
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.harness import Run
 
-from tests.harness import SPEED, Folder
+from tests.harness import Folder
 
 ROWS = make_events(4)
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -264,3 +265,31 @@ def test_a_server_with_a_rate_limit_is_read_in_full(tmp_path: Path) -> None:
     keys = {(record["job_id"], record["event_index"]) for record in run.records()}
     assert len(keys) == len(run.records()) == 20
     assert any(request.status == 429 for request in api.requests)
+
+
+def test_a_429_that_ends_its_job_pauses_the_others(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", script={"imports": [limited("40")]}), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], max_attempts=1)
+
+    assert run.status == 1
+    assert run.completed() == {"b": 4}
+    first, second = api.requests
+    assert (second.at - first.at) * SPEED >= 40
+
+
+def test_jobs_are_not_all_thrown_at_an_api_that_is_shut(
+    api: StandIn, tap: Folder
+) -> None:
+    names = [f"job-{number}" for number in range(20)]
+    script: dict[str, list[Answer | None]] = {"imports": [limited("3600")]}
+    api.add(*(Job(name, script=script) for name in names))
+
+    run = tap.run(job_ids=names, concurrency=4)
+
+    assert run.status == 1
+    assert len(run.errors) == len(names)
+    assert all("max_retry_wait" in line for line in run.errors)
+    assert len(api.requests) == len(names)
+    took = api.requests[-1].at - api.requests[0].at
+    assert took * SPEED > 4

@@ -11,6 +11,7 @@ import struct
 import termios
 import threading
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -22,7 +23,6 @@ from tests.stand_in import Answer, Job, make_events
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.harness import Folder
     from tests.stand_in import StandIn
@@ -325,3 +325,42 @@ def test_rows_of_a_signalled_run_are_completed_by_the_next(
     assert {request.job_id for request in api.requests} == {"b"}
     assert [record["event_index"] for record in run.records()] == list(range(10))
     assert run.completed() == {"a": 10, "b": 10}
+
+
+SLEEPY: dict[str, dict[str, Any]] = {
+    "waits for a job": {"processing": -1},
+    "waits for an answer": {"script": {"imports": [Answer(hang=True)]}},
+    "waits as it is asked to": {
+        "script": {"imports": [Answer(429, headers={"Retry-After": "100"})]}
+    },
+}
+
+
+@pytest.mark.parametrize("sleepy", SLEEPY.values(), ids=SLEEPY)
+def test_a_target_that_dies_ends_a_run_that_has_nothing_to_write(
+    api: StandIn, start: Start, sleepy: dict[str, Any]
+) -> None:
+    api.add(Job("a", **sleepy))
+    process = start(job_ids=["a"])
+    until(lambda: api.asked("a"))
+    assert process.stdout is not None
+    began = time.monotonic()
+    process.stdout.close()
+
+    assert process.wait(timeout=20) == 1
+    assert time.monotonic() - began < LIMIT
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert "The target has closed the pipe" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_told_in_a_sentence(api: StandIn, tap: Folder) -> None:
+    api.add(Job("a", rows=make_events(3)))
+    with Path("/dev/full").open("wb") as full:
+        process = tap.start(job_ids=["a"], stdout=full)
+        _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert "stdout can't be written: No space left" in said.decode().splitlines()[-1]
+    assert b"Traceback" not in said
