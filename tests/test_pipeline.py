@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,29 @@ class TestPipeline:
         assert {request.job_id for request in api.requests} == {"new"}
         counts = "SELECT job_id, count(*) FROM imported_events GROUP BY 1 ORDER BY 1"
         assert project.query(counts) == [("new", 5), ("partly", 20), ("whole", 250)]
+
+    def test_the_queries_of_the_readme_answer(self, project: Project) -> None:
+        """As they stand there, on what has been loaded."""
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        by_code, incomplete = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+        codes = Counter(failure["code"] for failure in FAILURES)
+        assert {code: count for code, count, _ in project.query(by_code)} == codes
+        assert project.query(incomplete) == []
+        with duckdb.connect(self.copy_of(project)) as database:
+            database.execute("DELETE FROM imported_events WHERE event_index = 3")
+            short = {
+                job_id: rows for job_id, *rows in database.sql(incomplete).fetchall()
+            }
+        assert short == {
+            "partly": ["FAILED", 20, 19],
+            "whole": ["COMPLETED", 250, 249],
+            "new": ["COMPLETED", 5, 4],
+        }
+
+    @staticmethod
+    def copy_of(project: Project) -> Path:
+        """The database again, to change it."""
+        return Path(shutil.copy(project.database, project.path / "copy.duckdb"))
 
     def test_a_failed_job_fails_the_pipeline(
         self, project: Project, api: StandIn
