@@ -43,6 +43,7 @@ class FullstoryStream(RESTStream["str | None"]):
     """
 
     _tap: TapFullstoryImports
+    splits: bool = False  # whether the values of rows are left as they came
 
     @property
     def settings(self) -> Settings:
@@ -120,7 +121,7 @@ class FullstoryStream(RESTStream["str | None"]):
         request = self._prepare_request(context=context, page=paginator)
         response = self._request(request, context)
         try:
-            page = self.decode(response)
+            page = self.decode(response, split=self.splits)
             paginator.advance(response)
         except UnreadableAnswerError as error:
             raise _unreadable(error) from None
@@ -133,13 +134,17 @@ class FullstoryStream(RESTStream["str | None"]):
             raise errors.JobError(msg) from None
         return page
 
-    def decode(self, response: requests.Response) -> Page:
+    def decode(self, response: requests.Response, *, split: bool = False) -> Page:
         """The page that an answer of this endpoint holds.
+
+        Args:
+            response: The answer.
+            split: See `page_of`.
 
         Raises:
             UnreadableAnswerError: If it holds none.
         """
-        return page_of(response)
+        return page_of(response, split=split)
 
     def read_status(self, job_id: str) -> Status:
         """Ask what the API says of the job as a whole.

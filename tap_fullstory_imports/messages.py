@@ -30,6 +30,14 @@ _REFUSALS = (UnicodeEncodeError, TypeError, ValueError, OverflowError)
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
+class _Record(msgspec.Struct, tag_field="type", tag="RECORD"):
+    """A RECORD message. Of this form the encoder writes most in a second."""
+
+    stream: str
+    record: dict[str, Any]
+    time_extracted: msgspec.Raw
+
+
 def _encode(content: dict[str, Any]) -> bytes:
     """A line of JSON.
 
@@ -96,17 +104,11 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             Whether all could be written: one may be nested too deeply.
         """
         now = datetime.now(timezone.utc)
-        messages = [
-            {
-                "type": "RECORD",
-                "stream": stream,
-                "record": record,
-                "time_extracted": now,
-            }
-            for record in records
-        ]
+        time = msgspec.Raw(_ENCODER.encode(now))
         try:
-            self._add(_ENCODER.encode_lines(messages))
+            self._add(
+                _ENCODER.encode_lines([_Record(stream, one, time) for one in records])
+            )
         except (*_REFUSALS, RecursionError):
             written = [self._write_record(stream, record, now) for record in records]
             return all(written)

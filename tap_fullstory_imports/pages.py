@@ -1,10 +1,11 @@
-"""An answer's bytes as a page: decoded once, its numbers and texts as they came."""
+"""An answer's bytes as a page: read once, its numbers and texts as they came."""
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     import requests
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_CHUNK_BYTES = 8 * 1024  # the texts of larger ones leave holes in the heap for good
 _RESULT_FIELDS = {"results", "total_records", "next_page_token", "imports", "job"}
+_REFUSALS = (ValueError, RecursionError, InvalidOperation)
 _DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
 
 
@@ -26,7 +29,8 @@ class Page:
     """One page of a job's results.
 
     Attributes:
-        rows: The rows, as decoded. An answer may leave them out when it has none.
+        rows: The rows. An answer may leave them out when it has none. Their values are
+            decoded or, in a page that is only split, `msgspec.Raw`: JSON as it came.
         total: How many rows the whole job has, by the API's word; None where the
             answer does not say.
         next_page_token: What to send for the next page; None on the last one.
@@ -35,6 +39,17 @@ class Page:
     rows: list[dict[str, Any]]
     total: int | None
     next_page_token: str | None
+
+
+class _SplitAnswer(msgspec.Struct):
+    """A page whose rows are taken apart no further than to their fields."""
+
+    results: list[dict[str, msgspec.Raw]] | None = None
+    total_records: Any = None
+    next_page_token: Any = None
+
+
+_SPLITTER = msgspec.json.Decoder(_SplitAnswer)
 
 
 @dataclass(frozen=True)
@@ -54,15 +69,20 @@ class Status:
     answer: dict[str, Any]
 
 
-def page_of(response: requests.Response) -> Page:
+def page_of(response: requests.Response, *, split: bool = False) -> Page:
     """The page that an answer holds; decoded at the first call, kept for the next.
+
+    Args:
+        response: The answer.
+        split: Whether the rows' values may stay JSON: it takes a quarter of the time.
 
     Raises:
         UnreadableAnswerError: If the answer does not hold a page.
     """
     kept = vars(response)
     if "page" not in kept:
-        kept["page"] = _read_page(_decode_answer(response.content))
+        answer = _split(response.content) if split else None
+        kept["page"] = _read_page(answer or _decode_answer(response.content))
     page: Page = kept["page"]
     return page
 
@@ -111,11 +131,54 @@ def decode_object(body: bytes) -> dict[str, Any]:
     """
     try:
         answer = _DECODER.decode(body)
-    except (ValueError, RecursionError):
+    except _REFUSALS:
         answer = _decode_slowly(body)
     if not isinstance(answer, dict):
         raise UnreadableAnswerError("it is not a JSON object")
     return answer
+
+
+def decode_value(value: Any) -> Any:
+    """A value of a row, decoded if it is still JSON.
+
+    Raises:
+        UnreadableAnswerError: If the full decoder would have refused its page.
+    """
+    if not isinstance(value, msgspec.Raw):
+        return value
+    try:
+        return _DECODER.decode(value)
+    except _REFUSALS:
+        return _decode_slowly(bytes(value))
+
+
+def _split(body: bytes) -> dict[str, Any] | None:
+    """Take a page apart down to the fields of its rows, whose values stay JSON.
+
+    Returns:
+        The answer; None if it is to be decoded in full: it has no rows, its rows stand
+        on several lines, or there is something wrong with it. The splitter sees all
+        faults that the decoder sees, but for texts that are not UTF-8.
+    """
+    if b"\n" in body.rstrip() or b"\r" in body.rstrip():
+        return None
+    try:
+        answer = _SPLITTER.decode(body)
+        _check_utf8(body)
+    except _REFUSALS:
+        return None
+    return msgspec.structs.asdict(answer) if answer.results else None
+
+
+def _check_utf8(body: bytes) -> None:
+    """Raise ValueError unless a body is text in UTF-8; piece by piece, to save time."""
+    if body.isascii():
+        return
+    start, view = 0, memoryview(body)
+    while start < len(body):
+        chunk = view[start : start + _CHUNK_BYTES]
+        is_last = start + len(chunk) == len(body)
+        start += codecs.utf_8_decode(chunk, "strict", is_last)[1]
 
 
 def _decode_answer(body: bytes) -> dict[str, Any]:
@@ -135,6 +198,8 @@ def _decode_slowly(body: bytes) -> Any:
         )
     except RecursionError:
         reason = "it is nested too deeply"
+    except InvalidOperation:
+        reason = "it has a number with an exponent beyond all bounds"
     except json.JSONDecodeError as error:
         reason = f"it is not JSON: {error.msg}, character {error.pos:,}"
     except UnicodeDecodeError:
@@ -146,7 +211,7 @@ def _read_page(answer: dict[str, Any]) -> Page:
     rows = answer.get("results")
     if rows is None:
         rows = []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise UnreadableAnswerError("its `results` are not a list of objects")
     token = answer.get("next_page_token") or None
     if token is not None and not isinstance(token, str):

@@ -225,6 +225,7 @@ class JobStream(FullstoryStream):
         if not write_messages or not self._is_plain:
             yield from super()._sync_records(context, write_messages=write_messages)
             return
+        self.splits = True
         with self.get_record_counter() as counter, self.get_sync_timer():
             for page in self._pages():
                 self._write_page(page)

@@ -6,9 +6,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tap_fullstory_imports import errors
-from tap_fullstory_imports.pages import count, status_page_of
+from tap_fullstory_imports.pages import (
+    UnreadableAnswerError,
+    count,
+    decode_value,
+    status_page_of,
+)
 from tap_fullstory_imports.replication import JobStream
-from tap_fullstory_imports.timestamps import to_utc
+from tap_fullstory_imports.timestamps import is_canonical, to_utc
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -53,16 +58,24 @@ class ImportedEvents(JobStream):
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
-        said = row.get("timestamp")
+        if not is_canonical(row.get("timestamp")):
+            row["timestamp"] = self._to_timestamp(row.get("timestamp"), job_id)
+        row["job_id"] = job_id
+        row["event_index"] = index
+        return row
+
+    def _to_timestamp(self, value: Any, job_id: str) -> str | None:
+        """A timestamp in UTC; None, and counted, if it can't be read."""
+        try:
+            said = decode_value(value)
+        except UnreadableAnswerError:
+            said = "…"
         timestamp = to_utc(said)
         if timestamp is None and said is not None:
             shown = errors.bounded(str(said), 40)
             seen, example = self._unreadable.get(job_id, (0, shown))
             self._unreadable[job_id] = (seen + 1, example)
-        row["timestamp"] = timestamp
-        row["job_id"] = job_id
-        row["event_index"] = index
-        return row
+        return timestamp
 
     @override
     def job_ended(self, job_id: str) -> None:
@@ -121,7 +134,7 @@ class ImportJobs(JobStream):
         self._unfinished: set[str] = set()
 
     @override
-    def decode(self, response: requests.Response) -> Page:
+    def decode(self, response: requests.Response, *, split: bool = False) -> Page:
         return status_page_of(response)
 
     @override

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tap_fullstory_imports.pages import UnreadableAnswerError, decode_value, page_of
 from tap_fullstory_imports.replication import JobStream
 from tests.harness import Folder
 from tests.stand_in import Job, StandIn, make_events
@@ -27,6 +30,37 @@ JSON = st.recursive(
 )
 NAMES = TEXT | st.sampled_from(["timestamp", "job_id", "event_index", "properties"])
 PAGES = st.lists(st.lists(st.dictionaries(NAMES, JSON), max_size=4), max_size=4)
+FORMS = st.fixed_dictionaries(
+    {
+        "ensure_ascii": st.booleans(),
+        "indent": st.sampled_from([None, None, 1, "\r", "\t"]),
+        "separators": st.sampled_from([None, (",", ":"), (" , ", "\t:")]),
+    }
+)
+# What no encoder writes and a server may send all the same.
+ODD = st.sampled_from(
+    [
+        *(b"\x00", b"\x1f", b"\n", b"\r", b"\xff", b"\xc0\x80", b"\xed\xa0\x80"),
+        *(
+            b"\xf0\x9f",
+            "\u2028".encode(),
+            b"\\",
+            b'"',
+            b"\\u0000",
+            b"\\ud83d",
+            b"\\udca9",
+        ),
+        *(b"NaN", b"-Infinity", b"null", b"1e999", b"-0", b"1E+05", b"01", b"0.10"),
+        *(b"[" * 2000, b"9" * 5000, b"{", b"}", b"[", b"]", b",", b":", b" ", b""),
+        *(
+            b'"timestamp":',
+            b'"job_id":"b",',
+            b'"results":[{}],',
+            b'"total_records":"7"',
+        ),
+    ]
+)
+EVENTS = make_events(3)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +90,20 @@ def both(folder: Folder, **changes: Any) -> tuple[Run, Run]:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(pages=PAGES)
+@given(pages=PAGES, form=FORMS)
 def test_both_paths_write_the_same(
-    tmp_path: Path, api: StandIn, pages: list[list[dict[str, Any]]]
+    tmp_path: Path,
+    api: StandIn,
+    pages: list[list[dict[str, Any]]],
+    form: dict[str, Any],
 ) -> None:
-    """For any page that JSON can hold."""
+    """For any page that JSON can hold, in any form."""
     folder = Folder(tmp_path, api)
-    api.add(Job("a", raw_pages=[json.dumps(page) for page in pages] or ["[]"]))
+    texts = [json.dumps(page, **form) for page in pages]
+    raw = [text.encode(errors="surrogatepass") for text in texts]
+    if any("\ud800" in text for text in texts):
+        raw = [json.dumps(page).encode() for page in pages]
+    api.add(Job("a", raw_pages=[*raw] or ["[]"]))
     short, long = both(folder)
     assert short.status == long.status == 0
     assert without_times(short) == without_times(long)
@@ -71,6 +112,50 @@ def test_both_paths_write_the_same(
         for run in (short, long)
     ]
     assert len(warned[0]) == len(warned[1])
+
+
+def rows_of(body: bytes, *, split: bool) -> tuple[Any, ...] | str:
+    """What a page holds, or why it can't be used."""
+    response = requests.Response()
+    response._content = body  # noqa: SLF001 - as the tap does
+    try:
+        page = page_of(response, split=split)
+        rows = [
+            {name: decode_value(value) for name, value in row.items()}
+            for row in page.rows
+        ]
+    except UnreadableAnswerError as error:
+        return str(error)
+    return rows, page.total, page.next_page_token
+
+
+@settings(max_examples=2_000)
+@given(
+    places=st.lists(st.tuples(st.integers(0, 4_000), ODD), max_size=3),
+    ascii_only=st.booleans(),
+)
+def test_a_damaged_page_is_read_alike(
+    places: list[tuple[int, bytes]],
+    ascii_only: bool,  # noqa: FBT001 - Hypothesis names it
+) -> None:
+    """Wherever something odd is put into it: what is split has been checked in full."""
+    content = {"results": EVENTS, "total_records": "3", "next_page_token": "b="}
+    body = json.dumps(content, ensure_ascii=ascii_only, separators=(",", ":")).encode()
+    for place, odd in places:
+        start = place % len(body)
+        body = body[:start] + odd + body[start:]
+    split, whole = rows_of(body, split=True), rows_of(body, split=False)
+    assert split == whole or "exponent" in whole
+
+
+@pytest.mark.parametrize("end", ["", "\n", " \r\n"])
+def test_a_page_on_one_line_is_split(end: str) -> None:
+    """Also if its line is ended, as many servers do."""
+    response = requests.Response()
+    body = json.dumps({"results": EVENTS}) + end
+    response._content = body.encode()  # noqa: SLF001 - as the tap does
+    (row, *_) = page_of(response, split=True).rows
+    assert {type(value) for value in row.values()} == {msgspec.Raw}
 
 
 def test_both_paths_write_state_as_often(tmp_path: Path, api: StandIn) -> None:

@@ -230,6 +230,34 @@ def test_what_is_no_number_in_json_never_reaches_a_target(
         assert run.completed() == {}
 
 
+ENDLESS = '{"properties":{"n":1e1000000000000000000}}'
+
+
+def test_a_number_beyond_all_bounds_leaves_as_it_came(
+    tap: Folder, api: StandIn
+) -> None:
+    """Nothing need read it."""
+    api.add(Job("a", raw_pages=[f"[{ENDLESS}]"]))
+    run = tap.run(job_ids=["a"])
+    assert run.status == 0, run.stderr
+    assert b'"properties":{"n":1e1000000000000000000}' in run.stdout
+
+
+def test_a_number_beyond_all_bounds_fails_only_its_job(
+    tap: Folder, api: StandIn
+) -> None:
+    """Where the row must be read, for a map: no decimal has such an exponent."""
+    api.add(Job("a", raw_pages=[f"[{ENDLESS}]"]), Job("b", rows=make_events(1)))
+    maps = {"imported_events": {"name": "name"}}
+    run = tap.run(job_ids=["a", "b"], max_attempts=2, stream_maps=maps)
+    assert run.status == 1
+    assert "Traceback" not in run.stderr
+    assert run.completed() == {"b": 1}
+    [error] = run.errors
+    assert error.startswith("Job a failed: ")
+    assert "exponent" in error
+
+
 # Texts
 
 
