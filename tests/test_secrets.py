@@ -324,7 +324,7 @@ def test_a_crash_does_not_make_the_key_appear(
     def crash(_: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(streams, "to_utc", crash)
+    monkeypatch.setattr(streams, "is_canonical", crash)
     api.add(Job("a", rows=make_events(1)))
     done = run_at("DEBUG", tap.arguments(job_ids=["a"]))
     assert done.status == 1

@@ -133,7 +133,7 @@ def test_without_time_to_wait_a_job_is_left_for_the_next_run(
 def test_without_time_to_wait_nothing_is_waited(api: StandIn, tap: Folder) -> None:
     api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in "abc"))
 
-    run = tap.run(job_ids=list("abc"), job_wait_timeout=0)
+    run = tap.run(job_ids=list("abc"), job_wait_timeout=0, speed=1)
 
     assert run.status == 0
     assert len(api.requests) == 3
@@ -181,7 +181,7 @@ def test_the_time_to_wait_is_the_runs_and_not_each_jobs(
 def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
 
-    run = tap.run(job_ids=["a", "b"], job_wait_timeout=5)
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=5, speed=10)
 
     assert run.status == 0
     assert run.errors == []
@@ -214,7 +214,7 @@ def test_fail_ends_with_the_job_and_what_to_do(api: StandIn, tap: Folder) -> Non
 
 def test_a_deferred_job_is_read_by_the_next_run(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=1), Job("b", rows=ROWS))
-    first = tap.run(job_ids=["a", "b"], job_wait_timeout=0)
+    first = tap.run(job_ids=["a", "b"], job_wait_timeout=0, speed=1)
     assert first.completed() == {"b": 4}
     api.clear()
 
