@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import threading
@@ -20,7 +19,7 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_fullstory_imports import bookmarks, settings
+from tap_fullstory_imports import bookmarks, memory, settings
 from tap_fullstory_imports.jobs import WaitBudget
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
 from tap_fullstory_imports.pace import Pace
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.replication import JobStream
 
 GRACE_SECONDS = 1.2
-GC_THRESHOLD = (50_000, 20, 100)
 
 
 class Command(SingerCommand):
@@ -184,9 +182,7 @@ class TapFullstoryImports(Tap):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        # Rows form no cycles: to look for some in every page costs a third of the time.
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLD)
+        memory.share_one_heap()
         with _sentences(cls.logger):
             tap = cls._from_input(
                 config,
