@@ -92,7 +92,7 @@ class JobEnded:
 
 @dataclass(frozen=True)
 class Tick:
-    """Nothing has come for a moment: time for what must not wait."""
+    """Nothing has come that is to be written: time for what must not wait."""
 
 
 Event = PageRead | JobEnded | Tick
@@ -262,6 +262,7 @@ class Jobs:
                 started = list(self._started.values())
             for other in started:
                 self.show_progress(other.job_id, other.rows)
+        if result.page is None and not result.ended:
             yield Tick()
         if job is not None and result.page is not None:
             yield PageRead(job.job_id, result.first, result.page.rows)

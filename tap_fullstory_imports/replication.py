@@ -138,8 +138,6 @@ class JobStream(FullstoryStream):
                         yield event
                     elif isinstance(event, JobEnded):
                         self._finish(event)
-                    else:
-                        tap.message_writer.check_reader()
                     self._look_around()
         except errors.AccessError as error:
             tap.report.stopped = str(error)
@@ -166,7 +164,7 @@ class JobStream(FullstoryStream):
                 self._job_ended = clock.now()
 
     def _look_around(self, job_id: str = "", rows: int = 0) -> None:
-        """Do what must not wait: end on a signal, write what has grown old.
+        """Do what must not wait: end if told to, write what has grown old.
 
         Args:
             job_id: The job that is being written, if there is one.
@@ -174,10 +172,13 @@ class JobStream(FullstoryStream):
 
         Raises:
             SystemExit: If the run is to end by a signal; with its exit status.
+            TargetGoneError: If nobody reads any more.
         """
         if self._tap.signal is not None:
             self._write_state_message()
             raise SystemExit(128 + self._tap.signal)
+        # Not only when something is written: of a batch nothing is for a long time.
+        self._tap.message_writer.check_reader()
         ended = self._job_ended
         if ended is not None and clock.now() - ended >= STATE_SECONDS:
             self._write_state_message()

@@ -20,6 +20,8 @@ import json
 import math
 import re
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -112,6 +114,7 @@ class Answer:
         latency: Seconds before answering, on top of the server's and the job's.
         cut: Announce the whole body, send so many bytes of it, close the connection.
         drop: Close the connection without a byte.
+        reset: Close it, after ``cut`` or ``drop``, by a TCP reset.
         hang: Never answer.
         trickle: Send the body byte by byte, with so many seconds in between.
     """
@@ -122,6 +125,7 @@ class Answer:
     latency: float = 0.0
     cut: int | None = None
     drop: bool = False
+    reset: bool = False
     hang: bool = False
     trickle: float | None = None
 
@@ -643,7 +647,7 @@ class StandIn:
         if reply is None:
             if answer.hang:
                 await self._stopping.wait()
-            _close(http)
+            _close(http, reset=answer.reset)
             return web.Response()
         with self._lock:
             if number in self._log:
@@ -668,9 +672,14 @@ class StandIn:
         return None if request.job_id in self._jobs else _error(404)
 
 
-def _close(http: web.BaseRequest) -> None:
-    if http.transport is not None:
-        http.transport.close()
+def _close(http: web.BaseRequest, *, reset: bool = False) -> None:
+    if http.transport is None:
+        return
+    if reset:
+        linger = struct.pack("ii", 1, 0)  # for no time: what is unsent is thrown away
+        connection = http.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    http.transport.close()
 
 
 async def _send(
@@ -693,7 +702,7 @@ async def _send(
                 await response.write(body[position : position + 1])
                 await asyncio.sleep(answer.trickle)
     if answer.cut is not None:
-        _close(http)
+        _close(http, reset=answer.reset)
     return response
 
 

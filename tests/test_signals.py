@@ -18,14 +18,13 @@ from urllib.request import url2pathname
 
 import pytest
 
-from tests.stand_in import Answer, Job, make_events
+from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
     from tests.harness import Folder
-    from tests.stand_in import StandIn
 
     Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -353,6 +352,82 @@ def test_a_target_that_dies_ends_a_run_that_has_nothing_to_write(
     said = process.stderr.read().decode()
     assert "The target has closed the pipe" in said.splitlines()[-1]
     assert "Traceback" not in said
+
+
+MANY = [f"job-{index}" for index in range(2_000)]
+GZIP = {"encoding": {"format": "jsonl", "compression": "gzip"}}
+# What keeps a run busy although it has little or nothing to write, and its settings.
+BUSY: dict[str, tuple[list[Job], dict[str, Any]]] = {
+    "fills a batch": (
+        [Job("a", rows=SMALL * 10, page_size=5)],
+        {"batch_config": {**GZIP, "batch_size": 10_000}},
+    ),
+    "leaves out all rows": (
+        [Job("a", rows=SMALL * 10, page_size=5)],
+        {"stream_maps": {"imported_events": {"__filter__": "False"}}},
+    ),
+    "reads empty pages": ([Job("a", pages=[[]] * 1_000)], {}),
+    "reads empty jobs": ([Job(job_id) for job_id in MANY], {}),
+    "asks for missing jobs": (
+        [Job(job_id, script={"imports": [Answer(404)]}) for job_id in MANY],
+        {},
+    ),
+    "tries again": (
+        [Job(job_id, script={"imports": [Answer(500)] * 8}) for job_id in MANY],
+        {},
+    ),
+    "asks for unfinished jobs": ([Job(job_id, processing=-1) for job_id in MANY], {}),
+    "takes a large page apart": ([Job("a", generate=50_000, page_size=50_000)], {}),
+    "takes a large page apart, for maps": (
+        [Job("a", generate=50_000, page_size=50_000)],
+        {"stream_maps": {"imported_events": {"more": "name"}}},
+    ),
+    "puts a large page into batches": (
+        [Job("a", generate=50_000, page_size=50_000)],
+        {"batch_config": {**GZIP, "batch_size": 40_000}},
+    ),
+}
+
+
+@pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY)
+def test_a_target_that_dies_ends_a_run_that_is_busy(
+    tap: Folder, start: Start, busy: tuple[list[Job], dict[str, Any]]
+) -> None:
+    jobs, settings = busy
+    if "batch_config" in settings:
+        storage = {"root": tap.path.as_uri()}
+        settings = {"batch_config": {**settings["batch_config"], "storage": storage}}
+    with StandIn(*jobs, latency=0.03) as api:
+        api.encode()
+        tap.api = api
+        process = start(job_ids=[job.job_id for job in jobs], **settings)
+        until(lambda: len(api.requests) >= min(len(jobs), 10))
+        began = time.monotonic()
+        out_of(process).close()
+
+        assert process.wait(timeout=20) == 1
+        assert time.monotonic() - began < LIMIT
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    assert "The target has closed the pipe" in said.splitlines()[-1]
+    assert "Traceback" not in said
+
+
+@SIGNALS
+def test_a_signal_ends_a_run_that_only_tries_again(
+    tap: Folder, start: Start, number: int, status: int
+) -> None:
+    failing = [Job(job_id, script={"imports": [Answer(500)] * 8}) for job_id in MANY]
+    with StandIn(Job("a", rows=SMALL), *failing, latency=0.01) as api:
+        tap.api = api
+        process = start(job_ids=["a", *MANY])
+        until(lambda: len(api.requests) > 30)
+
+        out, err = end(process, number)
+
+    assert process.returncode == status
+    assert completed_in(messages_of(out)[-1]) == {"a": 500}
+    assert "Traceback" not in err
 
 
 def test_a_full_disk_is_told_in_a_sentence(api: StandIn, tap: Folder) -> None:

@@ -495,6 +495,17 @@ def test_dropped_connection(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "answer", [Answer(drop=True, reset=True), Answer(cut=9, reset=True)]
+)
+def test_reset_connection(answer: Answer) -> None:
+    """The connection is reset, where a closed one would just end."""
+    with StandIn(Job("a", ROWS, script={"imports": [answer]})) as api:
+        with pytest.raises(ConnectionResetError):
+            get(api, "a/imports")
+        assert get(api, "a/imports").status == 200
+
+
 def test_hanging_answer_and_quick_stop(capfd: pytest.CaptureFixture[str]) -> None:
     """Nothing is answered, others are served meanwhile, and the server still stops."""
     script: dict[str, list[Answer | None]] = {
