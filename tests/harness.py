@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from tap_fullstory_imports import clock
 from tap_fullstory_imports.tap import TapFullstoryImports
+from tests.hurry import hurried
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Mapping
 
     from tests.stand_in import StandIn
@@ -160,7 +159,7 @@ class Folder:
             [
                 sys.executable,
                 "-m",
-                "tests.harness",
+                "tests.hurry",
                 str(speed),
                 *self.arguments(*arguments, **settings),
             ],
@@ -200,7 +199,7 @@ def run(
         stack.enter_context(redirect_stdout(out))
         stack.enter_context(redirect_stderr(err))
         stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(_hurried(speed))
+        stack.enter_context(hurried(speed))
         stack.enter_context(_process_state_kept())
         status = 0
         try:
@@ -217,19 +216,6 @@ def run(
     )
 
 
-def _hurried(speed: float) -> ExitStack:
-    """Make the tap's clock run faster, its waits as much shorter."""
-    real_now, real_wait = clock.now, clock.wait
-
-    def wait(condition: threading.Condition, seconds: float | None) -> None:
-        real_wait(condition, None if seconds is None else seconds / speed)
-
-    stack = ExitStack()
-    stack.enter_context(patch.object(clock, "now", lambda: real_now() * speed))
-    stack.enter_context(patch.object(clock, "wait", wait))
-    return stack
-
-
 def _process_state_kept() -> ExitStack:
     """Put back at the end what a command line sets for its whole process."""
     stack, root = ExitStack(), logging.getLogger()
@@ -241,8 +227,3 @@ def _process_state_kept() -> ExitStack:
     handlers = list(root.handlers)
     stack.callback(lambda: root.handlers.__setitem__(slice(None), handlers))
     return stack
-
-
-if __name__ == "__main__":
-    with _hurried(float(sys.argv[1])):
-        TapFullstoryImports.cli.main(sys.argv[2:], prog_name=TapFullstoryImports.name)

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import struct
+import subprocess
+import sys
 import termios
 import threading
 import time
@@ -21,7 +23,6 @@ import pytest
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
 
     from tests.harness import Folder
@@ -229,6 +230,25 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
         if message["type"] == "STATE":
             assert completed_in(message) == {}
     assert "Traceback" not in err.decode()
+
+
+def test_ctrl_c_ends_a_run_that_is_being_loaded() -> None:
+    process = subprocess.Popen(  # the tap itself, telling what it loads
+        [sys.executable, "-X", "importtime", "-m", "tap_fullstory_imports", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    said = b""
+    while b" requests\n" not in said:
+        said += process.stderr.readline()
+
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+
+    assert process.returncode == -signal.SIGINT  # a shell says 130
+    assert out == b""
+    assert b"Traceback" not in err
 
 
 def test_a_second_signal_changes_nothing(api: StandIn, start: Start) -> None:
