@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -219,6 +220,8 @@ def run(
 def _process_state_kept() -> ExitStack:
     """Put back at the end what a command line sets for its whole process."""
     stack, root = ExitStack(), logging.getLogger()
+    stack.callback(gc.set_threshold, *gc.get_threshold())
+    stack.callback(gc.unfreeze)
     stack.callback(root.setLevel, root.level)
     stack.callback(setattr, sys, "excepthook", sys.excepthook)
     stack.callback(logging.captureWarnings, capture=False)
