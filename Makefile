@@ -4,7 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 
-.PHONY: test lint types demo setup bench lock clean
+TRIALS ?= 200
+SEED ?= $(shell date +%s)
+EXAMPLES ?= 1000
+
+.PHONY: test lint types chaos fault-search demo setup bench lock clean
 
 test: lint types setup
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
@@ -25,6 +29,14 @@ setup: .meltano/ready | output
 # Measures the tap beside its peers; takes three quarters of an hour.
 bench: .venv/ready
 	$(BIN)/python -m benchmarks
+
+# Ends the tap by signals at random moments; 200 trials take ten minutes.
+chaos: .venv/ready
+	CHAOS_TRIALS=$(TRIALS) CHAOS_SEED=$(SEED) $(BIN)/pytest -p no:logging tests/test_chaos.py
+
+# Looks for faults of the API that lose a row; 1,000 examples take ten minutes.
+fault-search: .venv/ready
+	FAULT_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -p no:logging tests/test_fault_search.py
 
 # Pins the newest versions that requirements/dev.in and pyproject.toml allow.
 lock: .venv/ready

@@ -1,0 +1,124 @@
+"""A target as strict as a test: it loads rows by key, keeps STATE, and doubts both."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Source = Mapping[str, Mapping[str, list[str]]]
+
+PLACES = {"imported_events": "event_index", "import_errors": "error_index"}
+MARKS = {"imported_events": "name", "import_errors": "code", "import_jobs": "status"}
+
+
+def marks(job_id: str, rows: int) -> list[str]:
+    """What tells the rows of a job from each other, and from those of other jobs."""
+    return [f"{job_id}/{index}" for index in range(rows)]
+
+
+def events(job_id: str, rows: int, text: str = "") -> list[dict[str, Any]]:
+    """The imported events of a job, each with its mark as its name."""
+    properties = {"text": text} if text else {}
+    return [{"name": mark, "properties": properties} for mark in marks(job_id, rows)]
+
+
+def failures(job_id: str, rows: int) -> list[dict[str, Any]]:
+    """The failed events of a job, each with its mark as its code."""
+    return [{"code": mark, "message": "no"} for mark in marks(job_id, rows)]
+
+
+@dataclass
+class Target:
+    """Takes the lines of run after run.
+
+    Attributes:
+        source: The marks of all rows, by stream and job.
+        loaded: The marks of the rows that were taken, by stream, job and place.
+        state: The last STATE, which the next run starts from.
+        aliases: Streams under the names that the settings give them.
+    """
+
+    source: Source
+    loaded: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    state: dict[str, Any] | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    _before: dict[str, dict[str, int]] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], dict[int, str]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """A run begins: what it bookmarks must be written by itself."""
+        self._before = completed_in(self.state)
+        self._seen = {}
+
+    def take(self, line: bytes) -> None:
+        """Take a line of stdout; it must be whole, and a STATE must be true."""
+        assert line.endswith(b"\n"), f"a broken line: {line[-80:]!r}"
+        message = json.loads(line)
+        kind = message["type"]
+        if kind == "RECORD":
+            self._load(message["stream"], [message["record"]])
+        elif kind == "BATCH":
+            for uri in message["manifest"]:
+                with gzip.open(url2pathname(urlsplit(uri).path)) as file:
+                    self._load(message["stream"], map(json.loads, file))
+        elif kind == "STATE":
+            self._check(message["value"])
+            self.state = message["value"]
+        else:
+            assert kind == "SCHEMA"
+
+    def rows(self, stream: str, job_id: str) -> list[str]:
+        """The marks of the rows of a job that are loaded, in their order."""
+        found = sorted(
+            (place, mark)
+            for (name, job, place), mark in self.loaded.items()
+            if (name, job) == (stream, job_id)
+        )
+        assert [place for place, _ in found] == list(range(len(found)))
+        return [mark for _, mark in found]
+
+    def has_seen(self, stream: str, job_id: str) -> bool:
+        """Whether the run has written a row of a job."""
+        return (stream, job_id) in self._seen
+
+    def completed(self, stream: str) -> dict[str, int]:
+        """The jobs that STATE names."""
+        return completed_in(self.state).get(stream, {})
+
+    def _load(self, name: str, records: Iterable[dict[str, Any]]) -> None:
+        stream = self.aliases.get(name, name)
+        for record in records:
+            job_id, mark = record["job_id"], record[MARKS[stream]]
+            place = record[PLACES[stream]] if stream in PLACES else 0
+            self.loaded[stream, job_id, place] = mark
+            self._seen.setdefault((stream, job_id), {})[place] = mark
+
+    def _check(self, state: dict[str, Any]) -> None:
+        """Every job that STATE names has all its rows on stdout, before it."""
+        completed = completed_in(state)
+        for stream, before in self._before.items():
+            kept = completed.get(stream, {}).items() & before.items()
+            wanted = {item for item in before.items() if item[0] in self.source[stream]}
+            assert kept == wanted, f"{stream}: STATE has forgotten {wanted - kept}"
+        for stream, jobs in completed.items():
+            for job_id, rows in jobs.items():
+                if job_id in self._before.get(stream, {}):
+                    continue
+                seen = self._seen.get((stream, job_id), {})
+                expected = self.source[stream][job_id]
+                assert [seen.get(place) for place in range(rows)] == expected, (
+                    f"{stream}: STATE names {job_id} too early"
+                )
+
+
+def completed_in(state: dict[str, Any] | None) -> dict[str, dict[str, int]]:
+    """The finished jobs of each stream in a STATE."""
+    bookmarks = (state or {}).get("bookmarks", {})
+    return {name: dict(entry["completed_jobs"]) for name, entry in bookmarks.items()}

@@ -1,0 +1,274 @@
+"""Processes are ended at random moments, by signals; what comes after loses no row.
+
+`make chaos` makes more trials. Each is made up from the seed and its own number, so
+that it can be repeated, the moment within milliseconds:
+``CHAOS_SEED=7 CHAOS_TRIALS=200 .venv/bin/pytest tests/test_chaos.py -k 7-112``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
+from tests.harness import Folder
+from tests.stand_in import Answer, Job, StandIn
+from tests.target import Target, events, failures, marks
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SEED = os.environ.get("CHAOS_SEED", "1")
+TRIALS = int(os.environ.get("CHAOS_TRIALS", "0"))
+TRIALS_OF_A_TEST = 20
+SECONDS_TO_END = 2.0
+SECONDS_TO_START = 1.5  # about: so that some signals come before Python is ready
+BLOCK = 65_536
+TEXT = "y" * 200
+JOBS = 16
+STREAMS = ("imported_events", "import_errors")
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+TALLY: Counter[str] = Counter()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a signal is sent: after some seconds, bytes of stdout, or requests."""
+
+    what: str
+    number: float
+
+
+@dataclass
+class Trial:
+    """One trial, made up from its name."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Make up the jobs, the API and the settings."""
+        # No secret hangs on it.
+        self.dice = dice = random.Random(self.name)  # noqa: S311
+        self.signals = [self._a_signal() for _ in range(dice.randint(1, 2))]
+        self.speed = dice.choice((1, 20, 200))
+        self.unbuffered = dice.choice(("", "1"))
+        self.pause = dice.choice((0, 0, 0.002, 0.02, 0.05))
+        self.path = dice.choice(("plain", "mapped", "batches"))
+        self.settings: dict[str, Any] = {
+            "concurrency": dice.choice((1, 2, 4, 8)),
+            "job_wait_timeout": dice.choice((0, 300)),
+        }
+        if self.path == "mapped":
+            self.settings["stream_maps"] = {
+                name: {"more": "job_id"} for name in STREAMS
+            }
+        self.rows = {f"job-{i}": dice.randint(0, 300) for i in range(JOBS)}
+        self.failed = {f"job-{i}": dice.randint(0, 20) for i in range(JOBS)}
+        self.is_throttled = self.speed > 1 and dice.random() < 0.3
+        self.has_faults = dice.random() < 0.6
+
+    def _a_signal(self) -> signal.Signals:
+        ways = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)
+        return self.dice.choice((*ways, signal.SIGINT))
+
+    def a_moment(self, target: Target) -> Moment:
+        """Any moment of the next run."""
+        left = [
+            rows
+            for job_id, rows in self.rows.items()
+            if job_id not in target.completed("imported_events")
+        ]
+        size = sum(left) * (len(TEXT) + 150)  # about
+        size = sum(left) * 3 if self.path == "batches" else size
+        at_first = Moment("seconds", self.dice.uniform(0, SECONDS_TO_START))
+        in_bytes = Moment("bytes", self.dice.randint(1, size + 1))
+        in_requests = Moment("requests", self.dice.randint(1, 3 * len(left) + 1))
+        return self.dice.choice((at_first, in_bytes, in_bytes, in_requests))
+
+    def api(self) -> StandIn:
+        """The API, with what goes wrong with it."""
+        dice = self.dice
+        jobs = []
+        for job_id, rows in self.rows.items():
+            script: dict[str, list[Answer | None]] = {}
+            if self.has_faults and self.speed > 1:
+                for page in range(3):
+                    faults = (None, None, Answer(500), Answer(202), Answer(cut=40))
+                    script[f"imports:{page}"] = dice.choices(faults, k=2)
+            jobs.append(
+                Job(
+                    job_id,
+                    rows=events(job_id, rows, TEXT),
+                    failures=failures(job_id, self.failed[job_id]),
+                    page_size=dice.choice((20, 60, 250)),
+                    processing=dice.choice((0, 0, 0, 1)) * (self.speed > 1),
+                    script=script,
+                )
+            )
+        return StandIn(
+            *jobs,
+            latency=dice.choice((0.002, 0.01, 0.03)),
+            rate_limit=300 if self.is_throttled else None,
+            burst=30,
+        )
+
+
+class Reader:
+    """Reads the stdout of a process line by line, now and then slowly."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pause: float) -> None:
+        """Begin to read."""
+        assert process.stdout is not None
+        self.lines: list[bytes] = []
+        self.size = 0
+        self._pipe, self._pause = process.stdout, pause
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        rest, pause = b"", threading.Event()
+        while block := os.read(self._pipe.fileno(), BLOCK):
+            self.size += len(block)
+            *lines, rest = (rest + block).splitlines(keepends=True)
+            if rest.endswith(b"\n"):
+                lines, rest = [*lines, rest], b""
+            self.lines += lines
+            pause.wait(self._pause)
+        self.lines += [rest] if rest else []
+
+    def join(self) -> list[bytes]:
+        """The lines, when there are no more."""
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.lines
+
+
+def wait_for(
+    moment: Moment, process: subprocess.Popen[bytes], reader: Reader, api: StandIn
+) -> None:
+    """Wait until the moment has come, or the process has ended."""
+    began, pause = time.monotonic(), threading.Event()
+    now: Callable[[], float] = {
+        "seconds": lambda: time.monotonic() - began,
+        "bytes": lambda: reader.size,
+        "requests": lambda: len(api.requests),
+    }[moment.what]
+    while now() < moment.number and process.poll() is None:
+        assert time.monotonic() - began < 60
+        pause.wait(0.001)
+
+
+def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
+    """Run the tap and end it by a signal; whether it had ended before by itself."""
+    assert tap.api is not None
+    tap.api.clear()
+    moment = trial.a_moment(target)
+    with patch.dict(os.environ, {"PYTHONUNBUFFERED": trial.unbuffered}):
+        process = tap.start(
+            job_ids=list(trial.rows),
+            state=target.state,
+            speed=trial.speed,
+            **trial.settings,
+        )
+    reader = Reader(process, trial.pause)
+    try:
+        wait_for(moment, process, reader, tap.api)
+        has_ended = process.poll() is not None
+        process.send_signal(number)
+        process.wait(timeout=SECONDS_TO_END)
+    finally:
+        process.kill()
+        process.wait()
+        lines = reader.join()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+        process.stdout.close()
+        process.stderr.close()
+
+    target.begin()
+    if number == signal.SIGKILL and lines and not lines[-1].endswith(b"\n"):
+        TALLY["lines cut by SIGKILL"] += 1
+        lines.pop()
+    for line in lines:
+        target.take(line)
+    TALLY["lines"] += len(lines)
+    assert "Traceback" not in said, said
+    status = process.returncode
+    TALLY[f"{signal.Signals(number).name}: status {status}"] += 1
+    TALLY["ended before anything was written"] += not lines
+    TALLY["ended between the first line and the last"] += bool(lines) and status != 0
+    if has_ended or status in {0, 1}:  # the last thing that it did was under way
+        return True
+    if status == -number:  # Python has not come so far as to see to it
+        assert number == signal.SIGKILL or not lines
+    else:
+        assert status == STATUS[signal.Signals(number)]
+    return False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if TRIALS:
+        with request.config.pluginmanager.getplugin(
+            "capturemanager"
+        ).global_and_fixture_disabled():
+            print(f"\nSeed {SEED}:")  # noqa: T201 - figures for who asked for them
+            for name, number in sorted(TALLY.items()):
+                print(f"{name}: {number:,}")  # noqa: T201
+
+
+@pytest.mark.parametrize("number", range(TRIALS or TRIALS_OF_A_TEST))
+@pytest.mark.parametrize("seed", [SEED])
+def test_rows_survive_the_end_of_a_process(
+    tmp_path: Path, seed: str, number: int
+) -> None:
+    trial = Trial(f"{seed}-{number}")
+    if trial.path == "batches":
+        trial.settings["batch_config"] = {
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "storage": {"root": tmp_path.as_uri()},
+            "batch_size": 100,
+        }
+    source = {
+        "imported_events": {key: marks(key, rows) for key, rows in trial.rows.items()},
+        "import_errors": {key: marks(key, rows) for key, rows in trial.failed.items()},
+    }
+    target = Target(source)
+    TALLY["trials"] += 1
+    with trial.api() as api:
+        tap = Folder(tmp_path, api, STREAMS)
+        for sent in trial.signals:
+            TALLY["signals"] += 1
+            interrupt(trial, tap, target, sent)
+            TALLY["jobs kept by STATE"] += sum(
+                len(target.completed(stream)) for stream in STREAMS
+            )
+        run = tap.run(
+            job_ids=list(trial.rows),
+            state=target.state,
+            **{**trial.settings, "job_wait_timeout": 300},
+        )
+
+    assert run.status == 0
+    target.begin()
+    for line in run.stdout.splitlines(keepends=True):
+        target.take(line)
+    for stream, jobs in source.items():
+        assert target.completed(stream) == {
+            key: len(rows) for key, rows in jobs.items()
+        }
+        for job_id, rows in jobs.items():
+            assert target.rows(stream, job_id) == rows

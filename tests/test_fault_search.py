@@ -1,0 +1,623 @@
+"""A search by machine for faults that lose a row or mark a job too early.
+
+Hypothesis makes up jobs, scripts of faults, settings and the order of it all, and this
+file says what must hold whatever it thinks of. `make fault-search` looks for longer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import tempfile
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.harness import Folder, Run
+from tests.stand_in import Answer, Job, StandIn
+from tests.target import Target, events, failures, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from tests.stand_in import Request
+
+EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
+EXAMPLES_OF_A_TEST = 40
+SPEED = 2_000.0
+SECONDS_PER_RUN = 40
+SECONDS_PER_REQUEST = 0.5
+JOB_IDS = ("a", "b=", "c/d+e", "ü 2", "%41", "f" * 80, "g", "h", "1", "..j")
+ENDPOINTS = {
+    "imported_events": ("imports", "status"),
+    "import_errors": ("errors", "status"),
+    "import_jobs": ("status",),
+}
+STREAMS = tuple(ENDPOINTS)
+PATHS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "mapped": {},
+    "flattened": {"flattening_enabled": True, "flattening_max_depth": 2},
+    "batches": {},
+}
+SUMMARY = re.compile(
+    r"Summary: jobs read (\d+), already read (\d+), deferred (\d+), skipped (\d+),"
+    r" failed (\d+);"
+)
+FAILED = re.compile(r"Job .+? failed(?: in ([a-z_, ]+))?: ")
+STOPPED = ("Fullstory does not accept the API key", "The API key may not read")
+
+TALLY: Counter[str] = Counter()
+
+# What the API may say
+
+NUMBERS = st.integers(0, 400).map(str)
+ODD_NUMBERS = (
+    "0.25",
+    "-5",
+    "",
+    "nan",
+    "inf",
+    "1e3",
+    "+3",
+    "12, 15",
+    "\N{FULLWIDTH DIGIT ONE}",
+)
+DATES = (
+    "Sun, 01 Mar 2026 12:00:00 GMT",
+    "Sun, 01 Mar 2026 12:00:30 GMT",
+    "Sun, 31 Feb 2026 12:00:00 GMT",
+    "Sun, 01 Mar 2026 99:99:99 +9999",
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +2359",
+    "soon",
+)
+HUGE = ("86400", "9" * 30, "9" * 400, "Fri, 31 Dec 9999 23:59:59 -2359")
+RETRY_AFTER = st.one_of(
+    st.none(), NUMBERS, *map(st.sampled_from, (ODD_NUMBERS, DATES, HUGE))
+)
+REDIRECTS = (300, 301, 302, 303, 304, 307, 308)
+STATUSES = (
+    (202,),
+    (404,),
+    (429,),
+    (401, 403),
+    (500, 501, 502, 503, 504, 520, 599),
+    (201, 203, 204, 206, *REDIRECTS, 400, 405, 409, 410, 413, 418, 422, 451),
+)
+BODIES: tuple[bytes | str | dict[str, Any], ...] = (
+    b"",
+    b" ",
+    b"{}",
+    b"[]",
+    b"null",
+    b"true",
+    b'"OK"',
+    b"{",
+    b'{"results":[{"name":"half a p',
+    b'{"results":null}',
+    b'{"results":{}}',
+    b'{"results":[1]}',
+    b'{"results":[],"next_page_token":7}',
+    b'{"results":[],"next_page_token":"\\ud800"}',
+    b"<html><body>502 Bad Gateway</body></html>",
+    b"\xff\xfe\x00",
+    b"\x1f\x8b\x08",
+    {"code": "server_error", "message": "in spite of the status 200"},
+    {"results": []},
+    {"job": None},
+    {"job": {}},
+    {"job": {"status": "PROCESSING"}},
+    {"job": {"status": "PROCESSING"}, "imports": 0, "errors": 0},
+    {"job": {"status": "COMPLETED"}, "imports": "many"},
+    {"job": {"status": "COMPLETED"}, "imports": 10**6, "errors": 10**6},
+)
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> Answer:
+    """An answer with another status than 200."""
+    status = draw(st.sampled_from(draw(st.sampled_from(STATUSES))))
+    headers = {"Location": "/v2/"} if status in REDIRECTS else {}
+    retry_after = draw(RETRY_AFTER)
+    if retry_after is not None:
+        headers["Retry-After"] = retry_after
+    if draw(st.booleans()):
+        headers["Date"] = DATES[0]
+    return Answer(status=status, headers=headers)
+
+
+CUTS = st.builds(Answer, cut=st.integers(0, 60), reset=st.booleans())
+DROPS = st.builds(Answer, drop=st.just(value=True), reset=st.booleans())
+SLOWNESS = st.one_of(
+    st.builds(Answer, latency=st.sampled_from((0.005, 0.03))),
+    st.builds(Answer, trickle=st.just(0.0)),
+)
+NO_PAGES = st.one_of(
+    st.builds(Answer, body=st.sampled_from(BODIES)),
+    st.just(Answer(headers={"Content-Encoding": "gzip"})),
+)
+FAULTS = st.one_of(statuses(), statuses(), statuses(), CUTS, DROPS, SLOWNESS, NO_PAGES)
+NO_STATUSES = st.builds(Answer, body=st.sampled_from(BODIES[-6:]))
+HANGING = st.just(Answer(hang=True))
+
+
+@st.composite
+def odd_pages(draw: st.DrawFn, known: Known, page: int) -> Answer:
+    """A page that is not the one it should be.
+
+    It is never too long, as rows that were handed on can't be called back. And no total
+    is too low: with a page that is too short, the API would say twice that no row is
+    missing.
+    """
+    rows = known.rows_of(page)
+    tokens = known.tokens
+    answer: dict[str, Any] = {"results": rows, "total_records": str(known.rows)}
+    if page < len(tokens):
+        answer["next_page_token"] = tokens[page]
+    kinds = ["short", "total", "strange", "last"]
+    kinds += ["repeat"] * bool(page) + ["jump"] * (page < len(tokens))
+    kind = draw(st.sampled_from(kinds))
+    if kind == "short":
+        answer["results"] = rows[: draw(st.integers(0, len(rows)))]
+    elif kind == "total":
+        lies: tuple[Any, ...] = (
+            None,
+            "",
+            "-1",
+            "many",
+            1.5,
+            [],
+            10**30,
+            known.rows + 1,
+        )
+        answer["total_records"] = draw(st.sampled_from(lies))
+    elif kind == "strange":
+        answer["next_page_token"] = "of another job"  # noqa: S105 - it is public
+    elif kind == "last":
+        answer.pop("next_page_token", None)
+    elif kind == "repeat":
+        answer["next_page_token"] = tokens[draw(st.integers(0, page - 1))]
+    else:
+        answer["next_page_token"] = tokens[draw(st.integers(page, len(tokens) - 1))]
+    return Answer(body=answer)
+
+
+@dataclass
+class Known:
+    """A job, and what is left of its faults.
+
+    Attributes:
+        pages: The number of rows of each page.
+        failed: The number of failed events.
+        processing: How often both its lists answer 202 at first.
+        is_odd: Whether no count of the API's agrees with its rows.
+        asked: The requests since it was given its script, by the script's keys.
+        waits: The answers 202 since then that the script did not ask for.
+    """
+
+    job_id: str
+    pages: list[int]
+    failed: int
+    page_size: int
+    processing: int
+    is_odd: bool
+    script: dict[str, list[Answer | None]] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    waits: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        """The number of its imported events."""
+        return sum(self.pages)
+
+    @property
+    def tokens(self) -> list[str]:
+        """What leads from each page but the last to the next."""
+        return [f"{self.job_id}+{page}/%3D&=" for page in range(1, len(self.pages))]
+
+    def rows_of(self, page: int) -> list[dict[str, Any]]:
+        """The imported events of a page."""
+        first = sum(self.pages[:page])
+        return events(self.job_id, self.rows)[first : first + self.pages[page]]
+
+    def served(self) -> Job:
+        """The job as the API has it; what has once been ready stays so."""
+        self.processing = max(0, self.processing - max([0, *self.waits.values()]))
+        self.asked.clear()
+        self.waits.clear()
+        return Job(
+            self.job_id,
+            pages=[self.rows_of(page) for page in range(len(self.pages))],
+            tokens=self.tokens,
+            failures=failures(self.job_id, self.failed),
+            page_size=self.page_size,
+            processing=self.processing,
+            script=self.script,
+            total=self.rows + 1 if self.is_odd else ...,
+            imports=self.rows + 2 if self.is_odd else None,
+        )
+
+    def key_of(self, request: Request) -> str:
+        """The key of the script that a request belongs to."""
+        if request.endpoint != "imports":
+            return request.endpoint
+        if not request.token:
+            return "imports:0"
+        tokens = self.tokens
+        page = tokens.index(request.token) + 1 if request.token in tokens else "none"
+        return f"imports:{page}"
+
+    def note(self, request: Request) -> bool:
+        """Note a request; whether a fault was the answer, or a 202."""
+        key = self.key_of(request)
+        number = self.asked[key]
+        self.asked[key] += 1
+        answers = self.script.get(key, [])
+        if number < len(answers) and (answer := answers[number]) is not None:
+            TALLY["faults"] += 1
+            TALLY[kind_of(answer)] += 1
+            return True
+        if request.status == 202:
+            self.waits[request.endpoint] += 1
+            TALLY["still processing"] += 1
+            return True
+        return False
+
+    def faults_left(self) -> int:
+        """How many faults may still come, each answer 202 one of them."""
+        left = 0
+        for endpoint in ("imports", "errors"):
+            left += max(0, self.processing - self.waits[endpoint])
+        for key, answers in self.script.items():
+            left += max(0, len(answers) - self.asked[key])
+        return left
+
+
+def kind_of(answer: Answer) -> str:
+    """What a fault is, in a word."""
+    if answer.status is not None:
+        return f"status {answer.status}"
+    kinds = ("cut", "drop", "hang", "trickle", "latency", "headers", "body")
+    default = vars(Answer())
+    found = (kind for kind in kinds if vars(answer)[kind] != default[kind])
+    return ("reset " if answer.reset else "") + next(found)
+
+
+@st.composite
+def scripts(
+    draw: st.DrawFn, known: Known, *, with_hanging: bool
+) -> dict[str, list[Answer | None]]:
+    """Faults for a job, by the place where they come."""
+    faults = st.one_of(FAULTS, HANGING) if with_hanging else FAULTS
+    script: dict[str, list[Answer | None]] = {}
+    for page in range(len(known.pages)):
+        some = st.one_of(st.none(), faults, odd_pages(known, page))
+        script[f"imports:{page}"] = draw(st.lists(some, max_size=3))
+    script["errors"] = draw(st.lists(st.one_of(st.none(), faults), max_size=3))
+    some = st.one_of(st.none(), faults, NO_STATUSES)
+    script["status"] = draw(st.lists(some, max_size=3))
+    return {key: answers for key, answers in script.items() if answers}
+
+
+@st.composite
+def jobs(draw: st.DrawFn, job_id: str, *, with_hanging: bool) -> Known:
+    """A job with faults."""
+    known = Known(
+        job_id,
+        pages=draw(st.lists(st.integers(0, 4), min_size=1, max_size=4)),
+        failed=draw(st.integers(0, 4)),
+        page_size=draw(st.integers(1, 3)),
+        processing=draw(st.sampled_from((0, 0, 0, 1, 2, 5))),
+        is_odd=draw(st.sampled_from((False, False, False, False, True))),
+    )
+    known.script = draw(scripts(known, with_hanging=with_hanging))
+    return known
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the tap is run."""
+
+    streams: tuple[str, ...]
+    path: str
+    batch_size: int
+    settings: dict[str, Any]
+
+
+OPTIONS = st.builds(
+    Options,
+    streams=st.sampled_from(
+        [
+            streams
+            for number in (1, 2, 3)
+            for streams in itertools.combinations(STREAMS, number)
+        ]
+    ),
+    path=st.sampled_from(tuple(PATHS)),
+    batch_size=st.integers(1, 7),
+    settings=st.fixed_dictionaries(
+        {
+            "concurrency": st.integers(1, 8),
+            "max_attempts": st.integers(1, 4),
+            "max_retry_wait": st.sampled_from((0, 5, 300)),
+            "job_wait_timeout": st.sampled_from((0, 5, 5_000)),
+            "unfinished_jobs": st.sampled_from(("defer", "fail")),
+            "missing_jobs": st.sampled_from(("skip", "fail")),
+        }
+    ),
+)
+
+
+class FaultSearch(RuleBasedStateMachine):
+    """Jobs come and go, faults come, the tap runs; at last all must be read."""
+
+    def __init__(self) -> None:
+        """Start without jobs."""
+        super().__init__()
+        TALLY["scenarios"] += 1
+        self.known: dict[str, Known] = {}
+        self.removed: dict[str, Known] = {}
+        self.folder = tempfile.TemporaryDirectory()  # for `teardown` to remove
+        self.api = StandIn().__enter__()
+        self.tap = Folder(Path(self.folder.name), self.api)
+        self.targets = [Target({})]
+        self.is_impatient = False
+        self.timeouts = 0
+        self.incomplete: set[str] = set()
+
+    @initialize(
+        parts=st.sampled_from((1, 1, 1, 2, 3)),
+        is_impatient=st.sampled_from((False,) * 9 + (True,)),
+    )
+    def begin(self, parts: int, is_impatient: bool) -> None:  # noqa: FBT001
+        """Decide what stays the same."""
+        self.targets = [Target({}) for _ in range(parts)]
+        self.is_impatient = is_impatient
+
+    @rule(data=st.data(), job_id=st.sampled_from(JOB_IDS))
+    def add_job(self, data: st.DataObject, job_id: str) -> None:
+        """A new job, or one that had been taken out: with its old rows then."""
+        if job_id in self.known:
+            return
+        if job_id in self.removed:
+            known = self.removed.pop(job_id)
+            script = scripts(known, with_hanging=self.is_impatient)
+            known.script = data.draw(script, label="script")
+        else:
+            job = jobs(job_id, with_hanging=self.is_impatient)
+            known = data.draw(job, label="job")
+        self.known[job_id] = known
+        self.api.add(known.served())
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def add_faults(self, data: st.DataObject) -> None:
+        """An API that was well again gets worse."""
+        known = self.known[data.draw(st.sampled_from(sorted(self.known)), label="job")]
+        script = scripts(known, with_hanging=self.is_impatient)
+        known.script = data.draw(script, label="script")
+        self.api.add(known.served())
+
+    @precondition(lambda self: len(self.known) > 1)
+    @rule(data=st.data())
+    def remove_job(self, data: st.DataObject) -> None:
+        """A job leaves the settings; its rows stay loaded."""
+        job_id = data.draw(st.sampled_from(sorted(self.known)), label="job")
+        self.removed[job_id] = self.known.pop(job_id)
+
+    @precondition(lambda self: self.known)
+    @rule(options=OPTIONS, number=st.integers(0, 2))
+    def run_once(self, options: Options, number: int) -> None:
+        """The tap runs."""
+        self.run(number % len(self.targets), options)
+
+    @precondition(lambda self: self.known)
+    @rule(options=OPTIONS)
+    def run_to_the_end(self, options: Options) -> None:
+        """The tap runs until all is read."""
+        self.finish(options)
+
+    def teardown(self) -> None:
+        """Read what is left, and let nothing behind."""
+        try:
+            if self.known:
+                self.finish(Options(STREAMS, "plain", 1, {"job_wait_timeout": 0}))
+        finally:
+            self.api.__exit__(None, None, None)
+            self.folder.cleanup()
+
+    def jobs_of(self, part: int) -> dict[str, Known]:
+        """The jobs of a part."""
+        parts = len(self.targets)
+        return {
+            job_id: known
+            for job_id, known in self.known.items()
+            if crc32(job_id.encode()) % parts == part
+        }
+
+    def finish(self, options: Options) -> None:
+        """Run until nothing is left to read, no more often than faults are left."""
+        options = replace(options, streams=STREAMS)
+        for part, target in enumerate(self.targets):
+            jobs = self.jobs_of(part)
+            faults = sum(known.faults_left() for known in jobs.values())
+            runs, self.timeouts = 0, 0
+            while not runs or not self.is_read(part):
+                assert runs <= faults + self.timeouts, "too many runs"
+                self.run(part, options)
+                runs += 1
+            TALLY["most reruns"] = max(TALLY["most reruns"], runs)
+            if any(known.is_odd for known in jobs.values()):
+                self.run(part, options, count_mismatch="warn")
+            for stream, source in target.source.items():
+                completed = {job_id: len(rows) for job_id, rows in source.items()}
+                assert target.completed(stream) == completed
+                for job_id, rows in source.items():
+                    assert target.rows(stream, job_id) == rows
+
+    def is_read(self, part: int) -> bool:
+        """Whether all jobs of a part are read, as far as the API lets them."""
+        return all(
+            job_id in self.targets[part].completed(stream)
+            or (stream == STREAMS[0] and job_id in self.incomplete)
+            for job_id in self.jobs_of(part)
+            for stream in STREAMS
+        )
+
+    def run(self, part: int, options: Options, **more: Any) -> None:
+        """Run the command line for a part of the jobs, and check all that it does."""
+        target, jobs = self.targets[part], self.jobs_of(part)
+        target.source = {
+            "imported_events": {key: marks(key, job.rows) for key, job in jobs.items()},
+            "import_errors": {key: marks(key, job.failed) for key, job in jobs.items()},
+            "import_jobs": {key: ["COMPLETED"] for key in jobs},
+        }
+        target.aliases = {f"{stream}_renamed": stream for stream in STREAMS}
+        changes = {**options.settings, **PATHS[options.path], **more}
+        if options.path == "mapped":  # only what is selected can be
+            changes["stream_maps"] = {
+                stream: {"more": "job_id", "__alias__": f"{stream}_renamed"}
+                for stream in options.streams
+            }
+        if options.path == "batches":
+            changes["batch_config"] = {
+                "encoding": {"format": "jsonl", "compression": "gzip"},
+                "storage": {"root": self.tap.path.as_uri()},
+                "batch_size": options.batch_size,
+            }
+        if len(self.targets) > 1:
+            changes["shard"] = f"{part + 1}/{len(self.targets)}"
+        if self.is_impatient:
+            changes["request_timeout"] = SECONDS_PER_REQUEST
+        self.tap.streams = options.streams
+        self.api.clear()
+        with time_limit():
+            run = self.tap.run(
+                speed=SPEED, job_ids=list(self.known), state=target.state, **changes
+            )
+        join_threads()
+        TALLY["runs"] += 1
+        TALLY[f"path {options.path}"] += 1
+
+        target.begin()
+        for line in run.stdout.splitlines(keepends=True):
+            target.take(line)
+        self.check(part, options, run, lenient="count_mismatch" in more)
+
+    def check(self, part: int, options: Options, run: Run, *, lenient: bool) -> None:
+        """Check what a run says of itself, and that it has done what it could."""
+        assert "Traceback" not in run.stderr, run.stderr
+        assert run.status in {0, 1}
+        numbers = next(filter(None, map(SUMMARY.match, run.lines)), None)
+        assert numbers, run.stderr
+        read, already, deferred, skipped, failed = map(int, numbers.groups())
+        stopped = run.errors[-1:] and run.errors[-1].startswith(STOPPED)
+        assert run.status == int(bool(failed or stopped))
+        named = filter(None, map(FAILED.match, run.errors))
+        assert sum((match[1] or "").count(",") + 1 for match in named) == failed
+
+        target, jobs = self.targets[part], self.jobs_of(part)
+        troubled = {
+            (request.job_id, request.endpoint)
+            for request in self.api.requests
+            if jobs[request.job_id].note(request)
+        }
+        self.incomplete = {
+            job_id
+            for job_id, known in jobs.items()
+            if known.is_odd
+            and not troubled & {(job_id, "imports"), (job_id, "status")}
+            and any(
+                line.startswith(f"Job {job_id} failed") and "It is incomplete" in line
+                for line in run.errors
+            )
+        }
+        timeouts = {
+            job_id for job_id in jobs if f"Job {job_id}: no answer within" in run.stderr
+        }
+        self.timeouts += len(timeouts)
+        unsettled = 0
+        for stream, job_id in itertools.product(options.streams, jobs):
+            if job_id in target.completed(stream):
+                continue
+            unsettled += stream == "import_jobs" and target.has_seen(stream, job_id)
+            is_odd = jobs[job_id].is_odd and stream == STREAMS[0] and not lenient
+            is_early = target.rows(stream, job_id) == ["PROCESSING"]
+            is_troubled = any(
+                (job_id, endpoint) in troubled for endpoint in ENDPOINTS[stream]
+            )
+            assert stopped or is_odd or is_early or is_troubled or job_id in timeouts, (
+                f"{stream}: {job_id} is not read, and nobody knows why\n{run.stderr}"
+            )
+        if not stopped:
+            count = read + already + deferred + skipped + failed
+            assert count == len(options.streams) * len(jobs)
+            done = sum(len(target.completed(stream)) for stream in options.streams)
+            assert done + unsettled == read + already
+
+
+@contextmanager
+def time_limit() -> Iterator[None]:
+    """End what hangs, with a traceback of where it does."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        pytest.fail(f"a run takes more than {SECONDS_PER_RUN} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(SECONDS_PER_RUN)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def join_threads() -> None:
+    """Let the requests end that were under way; no thread may stay."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("fetch-"):
+            thread.join(10)
+            assert not thread.is_alive(), "a thread hangs"
+
+
+def test_no_fault_loses_a_row_or_marks_a_job_too_early(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    profile = settings(
+        max_examples=EXAMPLES or EXAMPLES_OF_A_TEST,
+        stateful_step_count=10,
+        deadline=None,
+        derandomize=not EXAMPLES,
+        database=None,
+        print_blob=True,
+        phases=(Phase.generate,),  # making a failure smaller can take minutes
+        suppress_health_check=list(HealthCheck),
+    )
+    TALLY.clear()
+
+    run_state_machine_as_test(FaultSearch, settings=profile)
+
+    if EXAMPLES:
+        with capsys.disabled():
+            for name, number in sorted(TALLY.items()):
+                print(f"{name}: {number:,}")  # noqa: T201 - figures for who asked
+    assert TALLY["runs"] > TALLY["scenarios"]
