@@ -497,12 +497,14 @@ class Jobs:
             job.rows, job.pages, job.total = 0, 0, None
             return _Result(job)
         reported, kind = self._endpoint.reported(status)
-        if job.rows == reported:
+        # A count that is left out is 0, but not in a status that says nothing at all.
+        is_silent = not reported and status.status == "UNKNOWN"
+        if job.rows == reported and not is_silent:
             return _Result(job, ended="read")
         said = "no total" if job.total is None else f"a total of {job.total:,}"
         numbers = (
             f"{job.rows:,} rows were read, but the pages report {said} and the job's"
-            f" status {reported:,} {kind}"
+            f" status {'nothing' if is_silent else f'{reported:,} {kind}'}"
         )
         if self._settings.count_mismatch == "fail":
             return _failed(

@@ -191,6 +191,27 @@ def test_a_status_without_a_count_does_not_confirm_a_job_without_rows(
     assert run.completed() == {}
 
 
+@pytest.mark.parametrize("body", [{"job": {}}, {"job": {"status": "UNKNOWN"}}])
+def test_answers_that_say_nothing_are_not_a_job_without_rows(
+    api: StandIn, tap: Folder, body: dict[str, Any]
+) -> None:
+    script: dict[str, list[Answer | None]] = {
+        "imports": [Answer(body={})],
+        "status": [Answer(body=body)],
+    }
+    api.add(Job("a", rows=ROWS, script=script))
+
+    first = tap.run(job_ids=["a"])
+    second = tap.run(job_ids=["a"], state=first.state)
+
+    assert first.status == 1
+    assert first.completed() == {}
+    assert "It is incomplete: 0 rows were read" in first.errors[-1]
+    assert "the pages report no total and the job's status nothing" in first.errors[-1]
+    assert second.status == 0
+    assert second.completed() == {"a": 5}
+
+
 def test_a_job_that_is_processing_again_is_not_decided_yet(
     api: StandIn, tap: Folder
 ) -> None:
