@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -224,6 +224,27 @@ def test_a_deferred_job_is_read_by_the_next_run(api: StandIn, tap: Folder) -> No
     assert of(second, "a") == [0, 1, 2, 3]
     assert second.completed() == {"a": 4, "b": 4}
     assert api.asked("b") == []
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_without_time_to_wait_each_run_brings_a_job_on(
+    api: StandIn, tap: Folder, concurrency: int
+) -> None:
+    """A job is put off no more often than the API puts it off."""
+    jobs = {f"job-{answers}": answers for answers in (0, 1, 2, 3, 5)}
+    api.add(*(Job(name, rows=ROWS, processing=jobs[name]) for name in jobs))
+    state: dict[str, Any] = {}
+
+    for number in range(6):
+        run = tap.run(
+            job_ids=list(jobs),
+            job_wait_timeout=0,
+            concurrency=concurrency,
+            state=state,
+        )
+        state = run.state
+        assert run.status == 0
+        assert set(run.completed()) >= {name for name in jobs if jobs[name] <= number}
 
 
 def test_202_in_the_middle_of_a_jobs_pages_loses_and_doubles_no_row(
