@@ -39,6 +39,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from types import EllipsisType, TracebackType
 
@@ -117,6 +118,8 @@ class Answer:
         reset: Close it, after ``cut`` or ``drop``, by a TCP reset.
         hang: Never answer.
         trickle: Send the body byte by byte, with so many seconds in between.
+        raw: Sent as it is instead of an answer of HTTP's; with ``trickle`` as a body.
+        endless: Sent after ``raw``, again and again, until the client has gone.
     """
 
     status: int | None = None
@@ -128,6 +131,8 @@ class Answer:
     reset: bool = False
     hang: bool = False
     trickle: float | None = None
+    raw: bytes | None = None
+    endless: bytes = b""
 
 
 @dataclass
@@ -239,6 +244,7 @@ _DOCUMENTED_ERRORS = {
     500: ("server_error", "Server error was encountered"),
 }
 
+_MOST_UNSENT = 1024 * 1024
 _OK = 200
 _PROCESSING = 202
 _ENDPOINTS = ("imports", "errors", "status")
@@ -518,6 +524,7 @@ class StandIn:
         burst: Requests at once; None: as many as in one second, at least one.
         latency: Seconds before every answer.
         port: 0: any free one.
+        tls: Serve https with this; None: plain http.
 
     Attributes:
         api_key: As given.
@@ -533,6 +540,7 @@ class StandIn:
         burst: int | None = None,
         latency: float = 0.0,
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Takes the jobs; `__enter__` starts to serve."""
         self.api_key = api_key
@@ -541,6 +549,7 @@ class StandIn:
         self._bucket = _Bucket(rate_limit, burst) if rate_limit else None
         self._latency = latency
         self._port = port
+        self._tls = tls
         self._jobs: dict[str, _Served] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -605,9 +614,10 @@ class StandIn:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", self._port)
+            site = web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls)
             await site.start()
-            ready.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
+            scheme = "https" if self._tls else "http"
+            ready.set_result(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
             await self._stopping.wait()
         except OSError as error:
             ready.set_exception(error)
@@ -685,6 +695,9 @@ def _close(http: web.BaseRequest, *, reset: bool = False) -> None:
 async def _send(
     http: web.BaseRequest, reply: _Reply, answer: Answer
 ) -> web.StreamResponse:
+    if answer.raw is not None:
+        await _send_raw(http, answer.raw, answer)
+        return web.Response()
     headers = CIMultiDict({"Content-Type": "application/json"})
     headers.update(reply.headers)
     headers.update(answer.headers)
@@ -704,6 +717,21 @@ async def _send(
     if answer.cut is not None:
         _close(http, reset=answer.reset)
     return response
+
+
+async def _send_raw(http: web.BaseRequest, raw: bytes, answer: Answer) -> None:
+    size = len(raw) if answer.trickle is None else 1
+    pieces = itertools.chain(
+        (raw[start : start + size] for start in range(0, len(raw), max(1, size))),
+        itertools.repeat(answer.endless) if answer.endless else (),
+    )
+    for piece in pieces:
+        if http.transport is None or http.transport.is_closing():
+            return
+        http.transport.write(piece)
+        is_full = http.transport.get_write_buffer_size() > _MOST_UNSENT
+        await asyncio.sleep(answer.trickle or (0.001 if is_full else 0))
+    _close(http)
 
 
 _USER_AGENTS = (

@@ -549,6 +549,22 @@ def test_trickling_body() -> None:
         assert caught.value.partial == b"01234"
 
 
+def test_raw_bytes_instead_of_an_answer() -> None:
+    """What is sent need not be HTTP; without an end it ends with the client."""
+    script: dict[str, list[Answer | None]] = {
+        "imports": [Answer(raw=b"HTTP/1.0 299 X\r\n\r\nabc")],
+        "errors": [Answer(raw=b"HTTP/1.0 200 X\r\n\r\n", endless=b"x" * 1_000)],
+    }
+    with StandIn(Job("a", script=script)) as api:
+        response = get(api, "a/imports")
+        assert (response.status, response.body) == (299, b"abc")
+        with closing(connect(api)) as connection:
+            headers = {"Authorization": f"Basic {DEFAULT_API_KEY}"}
+            connection.request("GET", "/v2/events/batch/a/errors", headers=headers)
+            body = connection.getresponse().read(3_000_000)
+        assert body == b"x" * 3_000_000
+
+
 def test_latencies_add_up_and_do_not_block_others() -> None:
     """The server's, the job's and the answer's; requests wait at the same time."""
     job = Job("a", ROWS, latency=0.1, script={"status": [Answer(latency=0.1)]})
