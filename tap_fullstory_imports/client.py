@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import requests
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports import errors
@@ -20,6 +20,7 @@ from tap_fullstory_imports.pagination import (
     NextPageTokenPaginator,
     RepeatedTokenError,
 )
+from tap_fullstory_imports.session import Session
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -29,11 +30,15 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import requests
+    from urllib3 import HTTPResponse
+
     from tap_fullstory_imports.pages import Page, Status
     from tap_fullstory_imports.settings import Settings
     from tap_fullstory_imports.tap import TapFullstoryImports
 
 _CHUNK_BYTES = 64 * 1024
+_ERROR_BYTES = 1024 * 1024
 
 
 class FullstoryStream(RESTStream["str | None"]):
@@ -77,10 +82,10 @@ class FullstoryStream(RESTStream["str | None"]):
     @property
     @override
     def requests_session(self) -> requests.Session:
-        """The session of this thread: requests' sessions can't be shared."""
+        """The session of this thread: sessions can't be shared."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = requests.Session()
+            session = self._sessions.session = Session()
             # In clear the key goes to this machine only, so through no proxy.
             session.trust_env = self.settings.api_url.startswith("https:")
         return session
@@ -172,36 +177,55 @@ class FullstoryStream(RESTStream["str | None"]):
         prepared_request: requests.PreparedRequest,
         context: Mapping[str, Any] | None,
     ) -> requests.Response:
-        """Send a request once, and read its answer within the time limit.
+        """Send a request once, and read its answer within the limits.
 
         The SDK's own would follow redirects with the key, bound only the silences
         between bytes, and leave out the certificates that the environment names.
         """
         session, seconds = self.requests_session, self.settings.request_timeout
-        deadline = time.monotonic() + seconds
         try:
             response = session.send(
                 prepared_request,
-                timeout=seconds,
+                timeout=Timeout(total=seconds),
                 allow_redirects=False,
                 **session.merge_environment_settings(
                     prepared_request.url or "", {}, stream=True, verify=None, cert=None
                 ),
             )
             with response:
-                body = bytearray()
-                # `read1` gives what has come, where `read` would wait for a full chunk.
-                read = getattr(response.raw, "read1", response.raw.read)
-                while chunk := read(_CHUNK_BYTES, decode_content=True):
-                    body += chunk
-                    if time.monotonic() > deadline:
-                        raise requests.Timeout
                 # Kept where requests itself keeps what it has read.
-                response._content = bytes(body)  # noqa: SLF001
+                response._content = self._read_body(response)  # noqa: SLF001
         except (OSError, HTTPError) as error:  # all of requests' errors are OSErrors
             raise errors.connection_failed(error, seconds) from None
         self.validate_response(response)
         return response
+
+    def _read_body(self, response: requests.Response) -> bytes:
+        """The decoded body of an answer; of an error no more than its beginning.
+
+        Raises:
+            JobError: If it is larger than a page may be.
+        """
+        raw: HTTPResponse = response.raw
+        is_page, most = response.status_code == HTTPStatus.OK, _ERROR_BYTES
+        if is_page:
+            most = self.settings.max_page_bytes
+        body = bytearray()
+        # What is announced need not be read to be too much.
+        is_too_large = (raw.length_remaining or 0) > most
+        while not is_too_large and (
+            chunk := raw.read1(_CHUNK_BYTES, decode_content=True)
+        ):
+            body += chunk
+            is_too_large = len(body) > most
+        if is_page and is_too_large:
+            msg = (
+                "An answer of Fullstory's is larger than `max_page_bytes`"
+                f" ({errors.many(most, 'byte')}) allows. If pages of this job can be so"
+                " large, raise it."
+            )
+            raise errors.JobError(msg)
+        return bytes(body)
 
     def _job_url(self, job_id: str) -> str:
         return f"{self.url_base}{quote(job_id, safe='')}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 import backoff
@@ -23,7 +24,7 @@ from tap_fullstory_imports import clock
 from tap_fullstory_imports.pages import UnreadableAnswerError, decode_object
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from datetime import datetime
 
 MESSAGE_LENGTH = 200
@@ -146,7 +147,12 @@ def connection_failed(error: Exception, seconds: float) -> RetriableError | JobE
         ),
     ):
         return RetriableError("the answer was cut off")
-    if isinstance(error, ValueError):  # requests' word for a URL or header it can't use
+    if isinstance(error, requests.exceptions.InvalidHeader) or any(
+        isinstance(cause, HTTPException) and not isinstance(cause, OSError)
+        for cause in _causes(error)
+    ):
+        return RetriableError("the headers of the answer can't be read")
+    if isinstance(error, ValueError):  # requests' word for a URL it can't use
         return JobError(f"The request can't be sent ({type(error).__name__}).")
     kind = "the connection failed"
     if isinstance(error, requests.exceptions.ProxyError):
@@ -226,11 +232,18 @@ def _date(text: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
-def _root_cause(error: BaseException) -> str:
-    """What the operating system or the TLS library said, below requests' wrappers."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from, down to the first one."""
     cause: BaseException | None = error
     while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the operating system or the TLS library said, below requests' wrappers."""
+    for cause in _causes(error):
         if isinstance(cause, OSError) and cause.strerror:
             return bounded(cause.strerror)
-        error, cause = cause, cause.__cause__ or cause.__context__
+        error = cause
     return type(error).__name__

@@ -137,6 +137,16 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "max_page_bytes",
+        th.IntegerType(minimum=1),
+        default=256 * 1024 * 1024,
+        title="Maximum page bytes",
+        description=(
+            "Bytes that one answer may hold, decompressed. A job with a larger page"
+            " fails."
+        ),
+    ),
+    th.Property(
         "concurrency",
         th.IntegerType(minimum=1, maximum=32),
         default=4,
@@ -184,6 +194,7 @@ class Settings:
     request_timeout: float
     max_attempts: int
     max_retry_wait: float
+    max_page_bytes: int
     concurrency: int
     user_agent: str
 

@@ -182,6 +182,7 @@ def test_a_server_without_tls_makes_no_key_appear(tap: Folder, api: StandIn) -> 
         {"request_timeout": KEY},
         {"max_attempts": KEY},
         {"max_retry_wait": [KEY]},
+        {"max_page_bytes": KEY},
         {"unfinished_jobs": KEY},
         {"missing_jobs": KEY},
         {"count_mismatch": KEY},

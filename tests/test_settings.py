@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "request_timeout": 60,
     "max_attempts": 8,
     "max_retry_wait": 300,
+    "max_page_bytes": 268_435_456,
     "user_agent": f"tap-fullstory-imports/{version('tap-fullstory-imports')}",
 }
 UNUSABLE: list[tuple[str, Any]] = [
@@ -78,6 +79,9 @@ UNUSABLE: list[tuple[str, Any]] = [
     ("max_attempts", True),
     ("max_retry_wait", -1),
     ("max_retry_wait", {}),
+    ("max_page_bytes", 0),
+    ("max_page_bytes", 0.5),
+    ("max_page_bytes", "256 MiB"),
     ("user_agent", 1),
     ("user_agent", "two\nlines"),
     ("user_agent", "two\r\nX-Header: lines"),
@@ -237,6 +241,7 @@ def test_a_setting_that_cannot_be_used_is_refused_by_its_name(
         ("max_attempts", "2.5"),
         ("max_retry_wait", "-0.1"),
         ("max_retry_wait", "nan"),
+        ("max_page_bytes", "-1"),
         ("user_agent", "two\nlines"),
         ("job_ids", "a,,b"),
         ("job_ids", "[broken"),
@@ -337,6 +342,7 @@ def test_a_missing_file_of_settings_is_refused(path: str) -> None:
         ("request_timeout", [0.5, 60, "60", 3600]),
         ("max_attempts", [1, 8, 20, "20"]),
         ("max_retry_wait", [0, 0.5, 300, "300"]),
+        ("max_page_bytes", [100_000, "100000", 10**12]),
         ("user_agent", ["mine/2", "Mine (a b; c)"]),
     ],
 )
