@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.settings import Settings
     from tap_fullstory_imports.tap import TapFullstoryImports
 
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
 _ERROR_BYTES = 1024 * 1024
 
 
