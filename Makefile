@@ -8,7 +8,7 @@ TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
 
-.PHONY: test lint types chaos fault-search demo setup bench lock clean
+.PHONY: test lint types chaos fault-search demo setup bench lock clean check-deps test-oldest test-newest fuzz
 
 test: lint types setup
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
@@ -16,9 +16,33 @@ test: lint types setup
 lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/deptry --no-ansi .
 
 types: .venv/ready
 	$(BIN)/mypy
+
+# Asks which pinned packages have known faults; needs PyPI itself, a mirror can't say.
+check-deps: .venv/ready
+	$(BIN)/deptry --no-ansi .
+	$(BIN)/python -m scripts.audit requirements/dev.txt
+
+# The tests with the oldest versions that pyproject.toml allows, and with the newest.
+test-oldest: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .oldest
+	$(BIN)/uv pip install --quiet --python .oldest --require-hashes \
+		--requirement requirements/oldest.txt
+	$(BIN)/uv pip install --quiet --python .oldest --no-deps --editable .
+	.oldest/bin/python -m pytest --numprocesses 3 --dist loadscope -m 'not e2e'
+
+test-newest: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .newest
+	$(BIN)/uv pip install --quiet --python .newest --upgrade \
+		--requirement requirements/test.in --editable .
+	.newest/bin/python -m pytest --numprocesses 3 --dist loadscope -m 'not e2e'
+
+# Many more inputs than `make test` tries; see CONTRIBUTING.md for how many.
+fuzz: .venv/ready
+	$(BIN)/pytest --numprocesses 2 --hypothesis-profile=long tests/test_fuzz.py
 
 demo: setup
 	@$(BIN)/python -m scripts.demo
@@ -43,6 +67,12 @@ lock: .venv/ready
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header \
+		--resolution lowest-direct --output-file .venv/lowest.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--constraint .venv/lowest.txt \
+		--output-file requirements/oldest.txt pyproject.toml requirements/test.in
 	for name in floor plain template dlt airbyte chart; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 			--generate-hashes --no-emit-index-url --no-header \
@@ -52,7 +82,7 @@ lock: .venv/ready
 
 # What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
-	rm -rf .venv .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .oldest .newest .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf output/demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/pinned: requirements/dev.txt
