@@ -39,13 +39,11 @@ def judge(packages: list[dict[str, Any]]) -> tuple[int, list[str]]:
     ]
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     if unknown or not packages:
-        return (1 if faults else 2), [
-            *faults,
-            (
-                f"NOT CHECKED: {len(unknown)} of {len(packages)} packages, because the"
-                " source of known faults, PyPI's JSON API, could not be asked about them."
-            ),
-        ]
+        sentence = (
+            f"NOT CHECKED: {len(unknown)} of {len(packages)} packages: PyPI's own JSON"
+            " API, the source of known faults, has told nothing about them."
+        )
+        return (1 if faults else 2), [*faults, sentence]
     if faults:
         return 1, faults
     return 0, [f"No known faults in {len(packages)} packages."]

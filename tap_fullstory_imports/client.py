@@ -126,7 +126,7 @@ class FullstoryStream(RESTStream["str | None"]):
         request = self._prepare_request(context=context, page=paginator)
         response = self._request(request, context)
         try:
-            page = self.decode(response, split=self.splits)
+            page = self._without_key(self.decode(response, split=self.splits))
             paginator.advance(response)
         except UnreadableAnswerError as error:
             raise _unreadable(error) from None
@@ -137,6 +137,15 @@ class FullstoryStream(RESTStream["str | None"]):
                 " tell Fullstory's support."
             )
             raise errors.JobError(msg) from None
+        return page
+
+    def _without_key(self, page: Page) -> Page:
+        """The page, unless its token would put the key into an address.
+
+        Addresses stand in the logs of clients, servers and proxies.
+        """
+        if self.settings.api_key in (page.next_page_token or ""):
+            raise UnreadableAnswerError("its `next_page_token` holds the API key")
         return page
 
     def decode(self, response: requests.Response, *, split: bool = False) -> Page:

@@ -449,7 +449,12 @@ def _checked_url(text: str) -> str:
         host.encode("idna")
     except (requests.RequestException, ValueError):
         host = ""
-    if not host or url.scheme not in {"http", "https"} or not _is_header_text(text):
+    if (
+        not host
+        or " " in text
+        or url.scheme not in {"http", "https"}
+        or not _is_header_text(text)
+    ):
         raise fault("`api_url` must be an address such as https://api.fullstory.com.")
     if url.username is not None or url.query or url.fragment:
         raise fault("`api_url` can't have a user name, a query or a fragment.")

@@ -46,6 +46,21 @@ ANSWERS: dict[str, Answer | None] = {
     "echo in a count": Answer(body=json.dumps({"results": [], "total_records": KEY})),
     "echo in a field": Answer(body=json.dumps({"results": KEY})),
     "echo in no JSON": Answer(body=f'{{"results": [], {KEY}'),
+    "echo in a header that is none": Answer(
+        raw=f"HTTP/1.1 200 OK\r\nBasic {KEY}\r\n\r\n".encode()
+    ),
+    "echo in a status": Answer(raw=f"HTTP/1.1 500 {KEY}\r\n\r\n".encode()),
+    "echo in no status": Answer(raw=f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+    "echo in no HTTP": Answer(raw=f"{KEY}\r\n".encode()),
+    "echo in a chunk": Answer(
+        raw=f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode()
+    ),
+    "echo in lengths": Answer(
+        raw=f"HTTP/1.1 200 OK\r\nContent-Length: 1, {KEY}\r\n\r\n".encode()
+    ),
+    "echo in an encoding": Answer(headers={"Content-Encoding": f"gzip, {KEY}"}),
+    "echo in a cookie": Answer(status=500, headers={"Set-Cookie": f"a={KEY}; Path=/"}),
+    "echo in a token": Answer(body=json.dumps({"next_page_token": KEY})),
     "redirect with the key": Answer(
         status=302, headers={"Location": f"http://127.0.0.1:9/?key={KEY}"}
     ),
@@ -371,3 +386,48 @@ def test_the_key_goes_into_no_url(tap: Folder, api: StandIn) -> None:
         assert KEY not in request.raw_path
         named = {name for name, text in request.headers.items() if KEY in text}
         assert named == {"Authorization"}
+
+
+LOG_CONFIG = """
+version: 1
+disable_existing_loggers: false
+formatters:
+  full:
+    format: "%(levelname)s %(name)s %(message)s %(args)s %(exc_info)s"
+  json:
+    (): singer_sdk.logging.StructuredFormatter
+handlers:
+  full:
+    class: logging.StreamHandler
+    formatter: full
+    stream: ext://sys.stderr
+  json:
+    class: logging.StreamHandler
+    formatter: json
+    stream: ext://sys.stderr
+loggers:
+  urllib3:
+    level: DEBUG
+    handlers: [full]
+root:
+  level: DEBUG
+  handlers: [full, json]
+"""
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_no_way_of_logging_makes_the_key_appear(
+    tap: Folder, api: StandIn, answer: Answer | None
+) -> None:
+    """Whatever the user's own configuration of the log shows of a line."""
+    api.add(Job("a", rows=make_events(3), script={"imports": [answer] * 9}))
+    path = tap.write("log.yml", LOG_CONFIG)
+    done = run(
+        tap.arguments(
+            job_ids=["a"], max_attempts=2, request_timeout=0.1, job_wait_timeout=3
+        ),
+        environment={"SINGER_SDK_LOG_CONFIG": str(path)},
+    )
+    assert "DEBUG urllib3.connectionpool " in done.stderr
+    assert '"level":"debug"' in done.stderr.replace(" ", "")
+    assert_hidden(done)
