@@ -126,7 +126,7 @@ def run_by(
     *,
     level: str = "DEBUG",
     request_timeout: float = 20,
-    **environment: Any,
+    environment: dict[str, str],
 ) -> Run:
     """Run against Fullstory's own address, by way of a proxy."""
     no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "")
@@ -158,7 +158,10 @@ def test_a_proxy_sees_neither_the_key_nor_the_rows(
     netrc = tap.write("netrc", f"machine {HOST} login me password other\n")
     with Proxy(secure.url) as proxy:
         done = run_by(
-            proxy.url, tap, level=level, NETRC=str(netrc), **{variable: bundle}
+            proxy.url,
+            tap,
+            level=level,
+            environment={"NETRC": str(netrc), variable: bundle},
         )
         head, _, rest = bytes(proxy.seen).partition(b"\r\n\r\n")
     assert done.status == 0, done.stderr
@@ -199,7 +202,7 @@ def test_the_key_is_not_sent_to_a_server_with_a_wrong_certificate(
         name: bundle if text == "bundle" else text for name, text in environment.items()
     }
     with serving(certificate) as api, Proxy(api.url) as proxy:
-        done = run_by(proxy.url, tap, **environment)
+        done = run_by(proxy.url, tap, environment=environment)
         assert not api.requests
         assert KEY.encode() not in proxy.seen
     assert done.status == 1
@@ -233,7 +236,7 @@ def test_a_proxy_that_does_not_lead_there_is_told_nothing(
     """And its own password, a part of its address, is not shown either."""
     with Proxy(secure.url, answer) as proxy:
         url = proxy.url.replace("http://", "http://user:pass-word@")
-        done = run_by(url, tap, REQUESTS_CA_BUNDLE=bundle)
+        done = run_by(url, tap, environment={"REQUESTS_CA_BUNDLE": bundle})
         assert KEY.encode() not in proxy.seen
         assert b"Proxy-Authorization: Basic dXNlcjpwYXNzLXdvcmQ=" in proxy.seen
     assert done.status == 1
@@ -249,7 +252,12 @@ def test_a_proxy_that_talks_without_end_is_given_up(
     """Its answer has the time limit that every answer has."""
     with Proxy(secure.url, b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 100) as proxy:
         started = time.monotonic()
-        done = run_by(proxy.url, tap, request_timeout=0.5, REQUESTS_CA_BUNDLE=bundle)
+        done = run_by(
+            proxy.url,
+            tap,
+            request_timeout=0.5,
+            environment={"REQUESTS_CA_BUNDLE": bundle},
+        )
         assert time.monotonic() - started < 5
     assert done.status == 1
     assert done.errors[-1].startswith("Job a failed: ")
