@@ -1,0 +1,203 @@
+"""Input that is huge, deep or odd is read exactly or refused in words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import run
+from tests.stand_in import Answer, Job, make_events
+
+if TYPE_CHECKING:
+    from tests.harness import Folder
+    from tests.stand_in import StandIn
+
+DEEP = 10_000
+HUGE = 100_000_000
+
+
+def test_a_jobs_file_of_100_000_lines_is_read_to_its_last_one(
+    tap: Folder, api: StandIn
+) -> None:
+    """With a byte order mark, the line ends of Windows and most jobs finished."""
+    job_ids = [f"job-{number:06}" for number in range(100_000)]
+    unread = [job_ids[0], job_ids[50_000], job_ids[-1]]
+    api.add(*(Job(job_id, rows=make_events(1)) for job_id in unread))
+    text = "\r\n".join(["# all jobs of a year", "", *job_ids, "", ""])
+    path = tap.write("jobs.txt", b"\xef\xbb\xbf" + text.encode())
+    done = {job_id: 1 for job_id in job_ids if job_id not in unread}
+    state = {"bookmarks": {"imported_events": {"completed_jobs": done}}}
+    result = tap.run(jobs_file=str(path), state=state)
+    assert result.status == 0, result.stderr[-2_000:]
+    assert [request.job_id for request in api.requests] == unread
+    assert result.completed() == dict.fromkeys(job_ids, 1)
+
+
+@pytest.mark.parametrize("length", [10_000, 1_000_000])
+def test_a_huge_job_id_fails_only_its_job(
+    tap: Folder, api: StandIn, length: int
+) -> None:
+    """The server refuses such an address; the others are read."""
+    api.add(Job("b", rows=make_events(2)))
+    result = tap.run(job_ids=["ü" * length, "b"], max_attempts=2)
+    assert result.status == 1
+    assert result.completed() == {"b": 2}
+    assert "tap_fullstory_imports/" not in result.stderr, "a traceback of the tap's"
+    [error] = [line for line in result.errors if line.startswith("Job ")]
+    assert error.startswith("Job ü")
+    assert "(400)" in error
+
+
+@pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * DEEP + "]" * DEEP,
+        '{"a":' * DEEP + "1" + "}" * DEEP,
+        '{"bookmarks":' * DEEP + "1" + "}" * DEEP,
+        '{"streams":' * DEEP + "1" + "}" * DEEP,
+        '{"streams": [{"stream": ' + "9" * 5_000 + "}]}",
+        b"\x89PNG\r\n\x1a\n\x00\x00",
+        b"\xff\xfe{\x00}\x00",
+        b"",
+        '{"a": NaN, "a": ' + "9" * 5_000 + "}",
+    ],
+    ids=range(9),
+)
+def test_a_file_that_is_too_deep_or_binary_is_no_crash(
+    tap: Folder, api: StandIn, option: str, content: str | bytes
+) -> None:
+    """Settings and catalogs are refused; behind a state all is read again."""
+    api.add(Job("a", rows=make_events(2)))
+    path = str(tap.write("odd", content))
+    arguments = [option, path]
+    if option != "--config":
+        arguments = tap.arguments(*arguments, job_ids=["a"])
+    if option == "--catalog":
+        place = arguments.index("--catalog")
+        del arguments[place : place + 2]
+        arguments += ["--catalog", path]
+    result = run(arguments)
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr) < 10_000
+    if option == "--state":
+        assert result.status == 0
+        assert "read again" in result.stderr
+        assert result.completed() == {"a": 2}
+    else:
+        assert result.status != 0
+        assert not api.requests
+        assert result.stdout == b""
+
+
+def test_a_text_of_100_megabytes_leaves_as_it_came(tap: Folder, api: StandIn) -> None:
+    """The page is within the limit, so it is a page like any other."""
+    row = b'{"name":"%b","properties":{"n":1}}' % (b"x" * HUGE)
+    api.add(Job("a", raw_pages=[b"[%b]" % row], total=1), Job("b", rows=make_events(1)))
+    result = tap.run(job_ids=["a", "b"])
+    assert result.status == 0
+    assert result.completed() == {"a": 1, "b": 1}
+    assert row[:-1] in result.stdout
+    assert max(map(len, result.stderr.splitlines())) < 1_000
+
+
+@pytest.mark.parametrize("marks", ["[]", "{}"])
+@pytest.mark.parametrize("place", ["payload", "row", "results", "beside"])
+def test_a_page_nested_10_000_deep_is_read_exactly_or_fails_its_job(
+    tap: Folder, api: StandIn, marks: str, place: str
+) -> None:
+    """Which of both depends on the version of Python; the other job is read."""
+    deep = "[" * DEEP + "1" + "]" * DEEP
+    if marks == "{}":
+        deep = '{"a":' * DEEP + "1" + "}" * DEEP
+    page = {
+        "payload": f'{{"results":[{{"name":"x","properties":{{"deep":{deep}}}}}]',
+        "row": f'{{"results":[{deep}]',
+        "results": f'{{"results":{deep}',
+        "beside": f'{{"results":[{{"name":"x"}}],"new":{deep}',
+    }[place]
+    answer = Answer(body=page + ',"total_records":"1"}')
+    api.add(
+        Job("a", script={"imports": [answer] * 9}),
+        Job("b", rows=make_events(2)),
+    )
+    result = tap.run(job_ids=["a", "b"], max_attempts=2)
+    assert "Traceback" not in result.stderr
+    assert result.completed()["b"] == 2
+    if result.status == 0:
+        assert result.completed()["a"] == 1
+        assert place == "beside" or deep.encode() in result.stdout
+    else:
+        assert "a" not in result.completed()
+        assert deep.encode() not in result.stdout
+        assert result.errors[0].startswith("Job a failed: ")
+
+
+def test_of_duplicate_keys_of_a_page_the_last_one_counts(
+    tap: Folder, api: StandIn
+) -> None:
+    """As within a row; a page that is split and one that is decoded, alike."""
+    for space in ("", "\n"):
+        body = (
+            '{"results":[{"name":"first"}],"total_records":"7","next_page_token":"x",'
+            f'{space}"total_records":"1","next_page_token":"",'
+            '"results":[{"name":"last"}]}'
+        )
+        api.add(Job("a", script={"imports": [Answer(body=body)]}))
+        result = tap.run(job_ids=["a"])
+        assert result.status == 0
+        assert [record["name"] for record in result.records()] == ["last"]
+        assert len(api.asked("a")) == 1
+        api.clear()
+
+
+@pytest.mark.parametrize("digits", [1_000, 3_990, 4_100, 5_000, 100_000])
+@pytest.mark.parametrize("form", ['"{}"', "{}", "-{}", "1e{}", "{}.5"])
+def test_a_total_of_very_many_digits_is_compared_or_counts_as_none(
+    tap: Folder, api: StandIn, digits: int, form: str
+) -> None:
+    """The job is complete by the count of its status, or fails in words."""
+    total = form.format("9" * digits)
+    body = f'{{"results":[{{"name":"x"}}],"total_records":{total}}}'
+    status: dict[str, Any] = {"imports": 1, "errors": 0, "job": {"status": "COMPLETED"}}
+    api.add(
+        Job(
+            "a",
+            script={
+                "imports": [Answer(body=body)] * 9,
+                "status": [Answer(body=json.dumps(status))] * 9,
+            },
+        ),
+        Job("b", rows=make_events(1)),
+    )
+    result = tap.run(job_ids=["a", "b"], max_attempts=2)
+    assert "Traceback" not in result.stderr
+    assert result.completed()["b"] == 1
+    if result.status:
+        assert result.errors[0].startswith("Job a failed: ")
+    else:
+        assert result.completed() == {"a": 1, "b": 1}
+
+
+def test_a_count_of_very_many_digits_in_a_status_fails_its_job_in_words(
+    tap: Folder, api: StandIn
+) -> None:
+    """The sentence is not as long as the number."""
+    for digits in (1_000, 3_999, 4_300, 9_000):
+        body = f'{{"imports":{"9" * digits},"job":{{"status":"COMPLETED"}}}}'
+        api.add(
+            Job(
+                "a",
+                rows=make_events(1),
+                total=2,
+                script={"status": [Answer(body=body)] * 9},
+            ),
+            Job("b", rows=make_events(1)),
+        )
+        result = tap.run(job_ids=["a", "b"], max_attempts=2)
+        assert result.status == 1
+        assert "Traceback" not in result.stderr
+        assert result.completed() == {"b": 1}
+        assert len(result.errors[0]) < 6_000
