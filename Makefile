@@ -10,7 +10,7 @@ EXAMPLES ?= 1000
 
 .PHONY: test lint types chaos fault-search demo setup bench lock clean check-deps test-oldest test-newest fuzz
 
-test: lint types setup .meltano/loaders/ready
+test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 lint: .venv/ready
@@ -73,6 +73,9 @@ lock: .venv/ready
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--constraint .venv/lowest.txt \
 		--output-file requirements/oldest.txt pyproject.toml requirements/test.in
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--output-file requirements/snowflake.txt requirements/snowflake.in
 	for name in floor plain template dlt airbyte chart; do \
 		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 			--generate-hashes --no-emit-index-url --no-header \
@@ -112,6 +115,18 @@ clean:
 .meltano/loaders/ready: .meltano/ready
 	@echo 'Installing the other targets.'
 	@$(BIN)/meltano --log-level=warning install
+	@touch $@
+
+# The real target-snowflake with an emulator of Snowflake, which needs Python 3.11: with
+# an older one its tests are left out.
+.venv/snowflake/ready: .venv/pinned requirements/snowflake.txt
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo 'Setting up target-snowflake with an emulator of Snowflake.'; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/snowflake && \
+		$(PIP) --python .venv/snowflake install \
+			--require-hashes --requirement requirements/snowflake.txt; \
+	fi
+	@mkdir -p $(@D)
 	@touch $@
 
 output:
