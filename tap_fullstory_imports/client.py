@@ -15,6 +15,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports import errors
+from tap_fullstory_imports.characters import replace_unstorable
 from tap_fullstory_imports.pages import UnreadableAnswerError, page_of, status_of
 from tap_fullstory_imports.pagination import (
     NextPageTokenPaginator,
@@ -203,7 +204,9 @@ class FullstoryStream(RESTStream["str | None"]):
             )
             with response:
                 # Kept where requests itself keeps what it has read.
-                response._content = self._read_body(response)  # noqa: SLF001
+                response._content = self._storable(  # noqa: SLF001
+                    self._read_body(response)
+                )
         except (OSError, HTTPError) as error:  # all of requests' errors are OSErrors
             raise errors.connection_failed(error, seconds) from None
         self.validate_response(response)
@@ -235,6 +238,11 @@ class FullstoryStream(RESTStream["str | None"]):
             )
             raise errors.JobError(msg)
         return bytes(body)
+
+    def _storable(self, body: bytes) -> bytes:
+        if self.settings.unstorable_characters == "keep":
+            return body
+        return replace_unstorable(body)
 
     def _job_url(self, job_id: str) -> str:
         return f"{self.url_base}{quote(job_id, safe='')}"

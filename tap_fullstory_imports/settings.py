@@ -113,6 +113,16 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "unstorable_characters",
+        th.StringType(allowed_values=["keep", "replace"]),
+        default="keep",
+        title="Unstorable characters",
+        description=(
+            "What to do with NUL characters and lone surrogates in texts, which"
+            " PostgreSQL can't store: `keep` them, or `replace` each by U+FFFD."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
@@ -191,6 +201,7 @@ class Settings:
     unfinished_jobs: str
     missing_jobs: str
     count_mismatch: str
+    unstorable_characters: str
     request_timeout: float
     max_attempts: int
     max_retry_wait: float
