@@ -3,82 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 from yaml import safe_load
 
 from tests.harness import run
+from tests.project import ROOT, Project
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-
-ROOT = Path(__file__).parent.parent
 ROWS = make_events(250)
 FAILURES = make_failures(7)
-
-
-class Project:
-    """A copy of the Meltano project: its plugins are shared, its state is its own."""
-
-    def __init__(self, path: Path) -> None:
-        """Copy what the pipeline and its demo need."""
-        self.path = path
-        self.database = path / "output" / "fullstory.duckdb"
-        for name in ("scripts", "tests", "tap_fullstory_imports"):
-            shutil.copytree(ROOT / name, path / name)
-        for name in ("meltano.yml", "pyproject.toml"):
-            shutil.copy(ROOT / name, path)
-        (path / "output").mkdir()
-        (path / ".meltano").mkdir()
-        for name in ("extractors", "loaders"):
-            (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
-
-    def run(
-        self, *command: str, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, without other settings in the environment."""
-        ours = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_DUCKDB_")
-        kept = {key: v for key, v in os.environ.items() if not key.startswith(ours)}
-        return subprocess.run(  # noqa: S603 - programs of this environment
-            [str(Path(sys.executable).parent / command[0]), *command[1:]],
-            cwd=self.path,
-            env={**kept, "no_proxy": "127.0.0.1", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    def run_pipeline(
-        self, api: StandIn, *job_ids: str, options: tuple[str, ...] = ()
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the pipeline against the stand-in."""
-        return self.run(
-            "meltano",
-            "run",
-            *options,
-            "tap-fullstory-imports",
-            "target-duckdb",
-            TAP_FULLSTORY_IMPORTS_API_KEY=api.api_key,
-            TAP_FULLSTORY_IMPORTS_API_URL=api.url,
-            TAP_FULLSTORY_IMPORTS_JOB_IDS=json.dumps(job_ids),
-        )
-
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the database that the pipeline has loaded into."""
-        with duckdb.connect(self.database, read_only=True) as database:
-            return database.execute(statement).fetchall()
 
 
 @pytest.fixture(scope="module")

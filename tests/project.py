@@ -1,0 +1,111 @@
+"""A copy of the Meltano project, in which tests run the pipeline as users do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+if TYPE_CHECKING:
+    from tests.stand_in import StandIn
+
+ROOT = Path(__file__).parent.parent
+TAP = "tap-fullstory-imports"
+
+
+class Project:
+    """A copy of the Meltano project: its plugins are shared, its state is its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Copy what the pipeline and its demo need."""
+        self.path = path
+        self.output = path / "output"
+        self.database = self.output / "fullstory.duckdb"
+        for name in ("scripts", "tests", "tap_fullstory_imports"):
+            shutil.copytree(ROOT / name, path / name)
+        for name in ("meltano.yml", "pyproject.toml"):
+            shutil.copy(ROOT / name, path)
+        self.output.mkdir()
+        (path / ".meltano").mkdir()
+        for name in ("extractors", "loaders"):
+            (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
+
+    def run(
+        self, *command: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, with no settings in the environment but these."""
+        return subprocess.run(  # noqa: S603 - a test's own
+            [_found(command[0]), *command[1:]],
+            cwd=self.path,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command as `run` does, as the leader of a group of processes."""
+        return subprocess.Popen(  # noqa: S603 - a test's own
+            [_found(command[0]), *command[1:]],
+            cwd=self.path,
+            env=self.environment(**environment),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """The environment with these settings and no others of Meltano's."""
+        ours = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_")
+        kept = {key: v for key, v in os.environ.items() if not key.startswith(ours)}
+        return {**kept, "PATH": _programs(), "no_proxy": "127.0.0.1", **settings}
+
+    def run_pipeline(
+        self,
+        api: StandIn,
+        *job_ids: str,
+        target: str = "target-duckdb",
+        options: tuple[str, ...] = (),
+        settings: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline against the stand-in."""
+        own = {**settings_for(api, *job_ids), **(settings or {})}
+        return self.run("meltano", "run", *options, TAP, target, **own)
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the DuckDB database that the pipeline has loaded into."""
+        with duckdb.connect(self.database, read_only=True) as database:
+            return database.execute(statement).fetchall()
+
+
+def _programs() -> str:
+    """Where programs are found: those of this environment first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+def _found(program: str) -> str:
+    return shutil.which(program, path=_programs()) or program
+
+
+def settings_for(api: StandIn, *job_ids: str) -> dict[str, str]:
+    """The settings with which the tap reads jobs from the stand-in."""
+    return {
+        "TAP_FULLSTORY_IMPORTS_API_KEY": api.api_key,
+        "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
+        "TAP_FULLSTORY_IMPORTS_JOB_IDS": json.dumps(job_ids),
+    }
+
+
+def blocks(heading: str, language: str) -> list[str]:
+    """The README's blocks of code in a language below a heading."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
