@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ class Project:
     def run(
         self, *command: str, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, with no settings in the environment but these."""
+        """Run a command in the project, with these settings and no others."""
         return subprocess.run(  # noqa: S603 - a test's own
             [_found(command[0]), *command[1:]],
             cwd=self.path,
@@ -109,3 +110,24 @@ def blocks(heading: str, language: str) -> list[str]:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def filled_in(commands: str, settings: dict[str, str]) -> str:
+    """The README's commands with values of this machine's instead of its own."""
+    for name, text in settings.items():
+        before, found, rest = commands.partition(f"{name}='")
+        assert found, f"the README does not set {name}"
+        after = rest.partition("'")[2]
+        commands = f"{before}{found}{text}'{after}"
+    return commands
+
+
+def exact(value: Any) -> Any:
+    """A JSON value in which 1, 1.0 and 1.00 are the same number, and no text is one."""
+    if isinstance(value, dict):
+        return {name: exact(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [exact(one) for one in value]
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        return "number", Decimal(str(value))
+    return value
