@@ -79,7 +79,9 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run the pipeline against the stand-in."""
         own = {**settings_for(api, *job_ids), **(settings or {})}
-        return self.run("meltano", "run", *options, TAP, target, **own)
+        # A job of the project names its tap itself.
+        blocks = (TAP, target) if target.startswith("target-") else (target,)
+        return self.run("meltano", "run", *options, *blocks, **own)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the DuckDB database that the pipeline has loaded into."""

@@ -1,0 +1,348 @@
+"""The pipeline into Snowflake: the real target, with an emulator behind it.
+
+What the emulator does not understand, and what stands in for it, is in
+`snowflake_emulator.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.project import ROOT, TAP, Project, blocks, exact, filled_in, settings_for
+from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stand_in import Request
+
+TARGET = "target-snowflake"
+HEADING = "Into Snowflake"
+PYTHON = ROOT / ".venv" / "snowflake" / "bin" / "python"
+FAILURES = make_failures(7)
+OBJECTS = ("user", "session", "context", "properties", "schema")
+TYPES = """
+    select column_name, data_type from information_schema.columns
+    where table_schema = 'FULLSTORY' and table_name = 'IMPORTED_EVENTS'
+"""
+BATCH_ROWS = 50
+HANGING = ("second", "imports")
+PROD = {"MELTANO_ENVIRONMENT": "prod"}
+NEW_KEY = """
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import *
+key = generate_private_key(65537, 2048)
+pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+print(pem.decode())
+"""
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        sys.version_info < (3, 11), reason="the emulator needs Python 3.11"
+    ),
+]
+
+
+class Snowflake:
+    """The emulator's databases, and a project whose target loads into them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Put the emulator in the place of the target's program."""
+        self.project = Project(folder / "project")
+        self.databases = folder / "databases"
+        self.databases.mkdir()
+        program = self.project.path / TARGET
+        program.write_text(
+            f'#!/bin/sh\nexec "{PYTHON}" "{ROOT}/tests/snowflake_emulator.py" "$@"\n'
+        )
+        program.chmod(0o700)
+        definition = self.project.path / "meltano.yml"
+        text = definition.read_text(encoding="utf-8")
+        old = r"    pip_url: meltanolabs-target-snowflake==.*\n    executable: .*\n"
+        text, found = re.subn(old, f"    executable: ./{TARGET}\n", text)
+        assert found == 1
+        definition.write_text(text, encoding="utf-8")
+        key = self.project.path / "key.p8"
+        self.settings = {
+            "TARGET_SNOWFLAKE_ACCOUNT": "myorg-myaccount",
+            "TARGET_SNOWFLAKE_USER": "LOADER",
+            "TARGET_SNOWFLAKE_PRIVATE_KEY_PATH": str(key),
+            "TARGET_SNOWFLAKE_ROLE": "LOADER",
+            "TARGET_SNOWFLAKE_WAREHOUSE": "LOADING",
+            "TARGET_SNOWFLAKE_DATABASE": "ANALYTICS",
+        }
+        self.place = {
+            "SNOWFLAKE_EMULATOR": str(self.databases),
+            "TMPDIR": str(folder),  # the target stages its files in there
+        }
+        key.write_bytes(self._run("-c", NEW_KEY))
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """The rows that a query gives."""
+        answer = self._run(f"{ROOT}/tests/snowflake_emulator.py", "--query", statement)
+        return [json.loads(line) for line in answer.splitlines()]
+
+    def statements(self) -> list[str]:
+        """The first words of the statements since the last call."""
+        log = self.databases / "statements.log"
+        words = log.read_text(encoding="utf-8").split()
+        log.unlink()
+        return words
+
+    def load(
+        self, api: StandIn, *job_ids: str, suffix: str, **settings: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the pipeline with a state of its own."""
+        return self.project.run_pipeline(
+            api,
+            *job_ids,
+            target=TARGET,
+            options=(f"--state-id-suffix={suffix}",),
+            settings={**self.settings, **self.place, **PROD, **settings},
+        )
+
+    def _run(self, *arguments: str) -> bytes:
+        done = subprocess.run(  # noqa: S603 - the emulator
+            [str(PYTHON), *arguments],
+            env={**os.environ, **self.place},
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Snowflake:
+    """One Snowflake for the tests of this file, which follow each other."""
+    folder = tmp_path_factory.mktemp("snowflake")
+    return Snowflake(folder)
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[StandIn]:
+    """A job that is complete and one that has failed in part."""
+    with StandIn(
+        Job("whole", rows=make_events(250)),
+        Job("partly", rows=make_events(20), failures=FAILURES, status="FAILED"),
+    ) as stand_in:
+        yield stand_in
+
+
+def loaded_events(snowflake: Snowflake, job_id: str, schema: str = "FULLSTORY") -> Any:
+    """The events of a job as they were before they were loaded."""
+    rows = snowflake.query(
+        f"select * from {schema}.imported_events"  # noqa: S608 - a test's own
+        f" where job_id = '{job_id}' order by event_index"
+    )
+    assert [row["EVENT_INDEX"] for row in rows] == list(range(len(rows)))
+    return [
+        exact(
+            {
+                "name": row["NAME"],
+                "timestamp": row["TIMESTAMP"],
+                **{
+                    name: json.loads(row[name.upper()], parse_float=Decimal)
+                    for name in OBJECTS
+                    if row[name.upper()] is not None
+                },
+            }
+        )
+        for row in rows
+    ]
+
+
+def source_events(count: int) -> Any:
+    """The same events as the stand-in sends them, times as Snowflake shows them."""
+    return [
+        exact({**event, "timestamp": shown(event["timestamp"])})
+        for event in make_events(count)
+    ]
+
+
+def shown(text: str) -> str:
+    """A time as a database shows it: without its zone, which is UTC."""
+    whole, _, fraction = text.removesuffix("Z").replace("T", " ").partition(".")
+    fraction = fraction.ljust(6, "0")
+    return whole if int(fraction or 0) == 0 else f"{whole}.{fraction}"
+
+
+def test_the_commands_of_the_readme_load_all_values(
+    snowflake: Snowflake, api: StandIn
+) -> None:
+    """Staged by PUT and merged by key."""
+    (commands,) = blocks(HEADING, "sh")
+    done = snowflake.project.run(
+        "bash",
+        "-euc",
+        filled_in(commands, snowflake.settings),
+        **settings_for(api, "whole", "partly"),
+        **snowflake.place,
+    )
+    assert done.returncode == 0, done.stderr
+    assert loaded_events(snowflake, "whole") == source_events(250)
+    assert loaded_events(snowflake, "partly") == source_events(20)
+    statements = snowflake.statements()
+    assert statements.count("put") == statements.count("merge") == 3
+    assert statements.count("remove") == 3
+    errors = snowflake.query("select * from import_errors order by error_index")
+    assert [row["CODE"] for row in errors] == [one["code"] for one in FAILURES]
+    assert [exact(json.loads(row["EVENT"], parse_float=Decimal)) for row in errors] == [
+        exact(failure["event"]) for failure in FAILURES
+    ]
+    jobs = snowflake.query("select * from import_jobs order by job_id")
+    names = ("JOB_ID", "STATUS", "IMPORTED_EVENTS", "FAILED_EVENTS", "FINISHED_AT")
+    finished = "2026-01-15 01:31:15.500000"
+    assert [tuple(job[name] for name in names) for job in jobs] == [
+        ("partly", "FAILED", 20, 7, finished),
+        ("whole", "COMPLETED", 250, 0, finished),
+    ]
+
+
+def test_the_types_are_as_documented(snowflake: Snowflake) -> None:
+    """Of the events' columns."""
+    found = {row["COLUMN_NAME"]: row["DATA_TYPE"] for row in snowflake.query(TYPES)}
+    own = {name: kind for name, kind in found.items() if not name.startswith("_SDC")}
+    assert own == {
+        **dict.fromkeys(("JOB_ID", "NAME"), "TEXT"),
+        **dict.fromkeys((name.upper() for name in OBJECTS), "VARIANT"),
+        "EVENT_INDEX": "NUMBER",
+        "TIMESTAMP": "TIMESTAMP_NTZ",
+    }
+
+
+def test_the_query_of_the_readme_answers(snowflake: Snowflake) -> None:
+    """With the column whose name is a reserved word elsewhere."""
+    (query,) = blocks(HEADING, "sql")
+    events = [*make_events(250), *make_events(20)]
+    assert sorted(
+        (row["CUSTOMER"], row["PRIORITY"]) for row in snowflake.query(query)
+    ) == sorted(
+        (event["user"]["uid"], event["properties"]["priority"])
+        for event in events
+        if event["name"] == "Support Ticket"
+    )
+
+
+def test_rows_that_come_again_are_merged(snowflake: Snowflake, api: StandIn) -> None:
+    """A second run asks for nothing; one that reads all again doubles nothing."""
+    api.clear()
+    settings = {**settings_for(api, "whole", "partly"), **snowflake.settings}
+    command = ("meltano", "--environment=prod", "run")
+    job = (*command, "fullstory-to-snowflake")
+    done = snowflake.project.run(*job, **settings, **snowflake.place)
+    assert done.returncode == 0, done.stderr
+    assert api.requests == []
+    again = (*command, "--full-refresh", "fullstory-to-snowflake")
+    done = snowflake.project.run(*again, **settings, **snowflake.place)
+    assert done.returncode == 0, done.stderr
+    assert {request.job_id for request in api.requests} == {"whole", "partly"}
+    assert loaded_events(snowflake, "whole") == source_events(250)
+    assert "merge" in snowflake.statements()
+
+
+def test_rows_are_appended_by_copy_if_so_set(
+    snowflake: Snowflake, api: StandIn
+) -> None:
+    """The target's other way."""
+    done = snowflake.load(
+        api,
+        "whole",
+        suffix="copy",
+        TARGET_SNOWFLAKE_LOAD_METHOD="append-only",
+        TARGET_SNOWFLAKE_DEFAULT_TARGET_SCHEMA="APPENDED",
+    )
+    assert done.returncode == 0, done.stderr
+    assert loaded_events(snowflake, "whole", "APPENDED") == source_events(250)
+    statements = snowflake.statements()
+    assert "copy" in statements
+    assert "merge" not in statements
+
+
+# BATCH
+
+
+def batches_in(folder: Path) -> dict[str, str]:
+    """The setting that makes the tap write batches into a folder."""
+    folder.mkdir(exist_ok=True)
+    config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri()},
+        "batch_size": BATCH_ROWS,
+    }
+    return {"TAP_FULLSTORY_IMPORTS_BATCH_CONFIG": json.dumps(config)}
+
+
+def test_batches_load_the_same_rows(
+    snowflake: Snowflake, api: StandIn, tmp_path: Path
+) -> None:
+    """As without, and the target removes the files once they are loaded."""
+    folder = tmp_path / "batches"
+    done = snowflake.load(
+        api,
+        "whole",
+        "partly",
+        suffix="batch",
+        TARGET_SNOWFLAKE_DEFAULT_TARGET_SCHEMA="BATCHED",
+        **batches_in(folder),
+    )
+    assert done.returncode == 0, done.stderr
+    assert loaded_events(snowflake, "whole", "BATCHED") == source_events(250)
+    assert loaded_events(snowflake, "partly", "BATCHED") == source_events(20)
+    assert not list(folder.iterdir())
+
+
+def test_a_kill_between_batches_loses_nothing(
+    snowflake: Snowflake, tmp_path: Path
+) -> None:
+    """The next run loads what the killed one has not, from where the state is."""
+    folder = tmp_path / "batches"
+    schema = {"TARGET_SNOWFLAKE_DEFAULT_TARGET_SCHEMA": "KILLED"}
+    hang: dict[str, list[Answer | None]] = {"imports:2": [Answer(hang=True)]}
+    jobs = ("first", "second", "third")
+    with StandIn(
+        Job("first", rows=make_events(120)),
+        Job("second", rows=make_events(250), script=hang),
+        Job("third", rows=make_events(60)),
+    ) as api:
+        settings = {
+            **settings_for(api, *jobs),
+            "TAP_FULLSTORY_IMPORTS_CONCURRENCY": "1",
+            **schema,
+            **PROD,
+            **snowflake.settings,
+            **snowflake.place,
+            **batches_in(folder),
+        }
+        options = ("--state-id-suffix=killed", "--force", TAP, TARGET)
+        with snowflake.project.start("meltano", "run", *options, **settings) as run:
+            deadline = time.monotonic() + 120
+            while not hanging(api.requests):
+                assert run.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            assert list(folder.iterdir()), "a batch is under way"
+            os.killpg(run.pid, signal.SIGKILL)
+        done = snowflake.project.run("meltano", "run", *options, **settings)
+    assert done.returncode == 0, done.stderr
+    for job_id, count in zip(jobs, (120, 250, 60), strict=True):
+        assert loaded_events(snowflake, job_id, "KILLED") == source_events(count)
+
+
+def hanging(requests: list[Request]) -> bool:
+    """Whether the third page of the job that hangs has been asked for."""
+    asked = [one for one in requests if (one.job_id, one.endpoint) == HANGING]
+    return len(asked) == 3
