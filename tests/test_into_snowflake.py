@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from decimal import Decimal
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import ROOT, TAP, Project, blocks, exact, filled_in, settings_for
+from tests.project import TAP, blocks, exact, filled_in, settings_for
+from tests.snowflake_project import PROD, TARGET, Snowflake
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ if TYPE_CHECKING:
 
     from tests.stand_in import Request
 
-TARGET = "target-snowflake"
 HEADING = "Into Snowflake"
-PYTHON = ROOT / ".venv" / "snowflake" / "bin" / "python"
 FAILURES = make_failures(7)
 OBJECTS = ("user", "session", "context", "properties", "schema")
 TYPES = """
@@ -38,14 +35,6 @@ TYPES = """
 """
 BATCH_ROWS = 50
 HANGING = ("second", "imports")
-PROD = {"MELTANO_ENVIRONMENT": "prod"}
-NEW_KEY = """
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from cryptography.hazmat.primitives.serialization import *
-key = generate_private_key(65537, 2048)
-pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-print(pem.decode())
-"""
 
 pytestmark = [
     pytest.mark.e2e,
@@ -53,76 +42,6 @@ pytestmark = [
         sys.version_info < (3, 11), reason="the emulator needs Python 3.11"
     ),
 ]
-
-
-class Snowflake:
-    """The emulator's databases, and a project whose target loads into them."""
-
-    def __init__(self, folder: Path) -> None:
-        """Put the emulator in the place of the target's program."""
-        self.project = Project(folder / "project")
-        self.databases = folder / "databases"
-        self.databases.mkdir()
-        program = self.project.path / TARGET
-        program.write_text(
-            f'#!/bin/sh\nexec "{PYTHON}" "{ROOT}/tests/snowflake_emulator.py" "$@"\n'
-        )
-        program.chmod(0o700)
-        definition = self.project.path / "meltano.yml"
-        text = definition.read_text(encoding="utf-8")
-        old = r"    pip_url: meltanolabs-target-snowflake==.*\n    executable: .*\n"
-        text, found = re.subn(old, f"    executable: ./{TARGET}\n", text)
-        assert found == 1
-        definition.write_text(text, encoding="utf-8")
-        key = self.project.path / "key.p8"
-        self.settings = {
-            "TARGET_SNOWFLAKE_ACCOUNT": "myorg-myaccount",
-            "TARGET_SNOWFLAKE_USER": "LOADER",
-            "TARGET_SNOWFLAKE_PRIVATE_KEY_PATH": str(key),
-            "TARGET_SNOWFLAKE_ROLE": "LOADER",
-            "TARGET_SNOWFLAKE_WAREHOUSE": "LOADING",
-            "TARGET_SNOWFLAKE_DATABASE": "ANALYTICS",
-        }
-        self.place = {
-            "SNOWFLAKE_EMULATOR": str(self.databases),
-            "TMPDIR": str(folder),  # the target stages its files in there
-        }
-        key.write_bytes(self._run("-c", NEW_KEY))
-
-    def query(self, statement: str) -> list[dict[str, Any]]:
-        """The rows that a query gives."""
-        answer = self._run(f"{ROOT}/tests/snowflake_emulator.py", "--query", statement)
-        return [json.loads(line) for line in answer.splitlines()]
-
-    def statements(self) -> list[str]:
-        """The first words of the statements since the last call."""
-        log = self.databases / "statements.log"
-        words = log.read_text(encoding="utf-8").split()
-        log.unlink()
-        return words
-
-    def load(
-        self, api: StandIn, *job_ids: str, suffix: str, **settings: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the pipeline with a state of its own."""
-        return self.project.run_pipeline(
-            api,
-            *job_ids,
-            target=TARGET,
-            options=(f"--state-id-suffix={suffix}",),
-            settings={**self.settings, **self.place, **PROD, **settings},
-        )
-
-    def _run(self, *arguments: str) -> bytes:
-        done = subprocess.run(  # noqa: S603 - the emulator
-            [str(PYTHON), *arguments],
-            env={**os.environ, **self.place},
-            capture_output=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
