@@ -284,12 +284,17 @@ class Known:
 
     def faults_left(self) -> int:
         """How many faults may still come, each answer 202 one of them."""
-        left = 0
-        for endpoint in ("imports", "errors"):
-            left += max(0, self.processing - self.waits[endpoint])
-        for key, answers in self.script.items():
-            left += max(0, len(answers) - self.asked[key])
-        return left
+        lists = ("imports", "errors")
+        waits = (max(0, self.processing - self.waits[name]) for name in lists)
+        return sum(waits) + self.answers_left("imports", "errors", "status")
+
+    def answers_left(self, *endpoints: str) -> int:
+        """How much of the script of some endpoints is left."""
+        return sum(
+            max(0, len(answers) - self.asked[key])
+            for key, answers in self.script.items()
+            if key.startswith(endpoints)
+        )
 
 
 def kind_of(answer: Answer) -> str:
@@ -546,6 +551,7 @@ class FaultSearch(RuleBasedStateMachine):
             for job_id, known in jobs.items()
             if known.is_odd
             and not troubled & {(job_id, "imports"), (job_id, "status")}
+            and not known.answers_left("imports", "status")
             and any(
                 line.startswith(f"Job {job_id} failed") and "It is incomplete" in line
                 for line in run.errors
