@@ -204,8 +204,12 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
     for line in lines:
         target.take(line)
     TALLY["lines"] += len(lines)
-    assert "Traceback" not in said, said
     status = process.returncode
+    # Python's own answer to Ctrl-C, until the first line of the tap's `main`.
+    is_too_early = (
+        status == -signal.SIGINT and "tap_fullstory_imports/tap.py" not in said
+    )
+    assert "Traceback" not in said or is_too_early, said
     TALLY[f"{signal.Signals(number).name}: status {status}"] += 1
     TALLY["ended before anything was written"] += not lines
     TALLY["ended between the first line and the last"] += bool(lines) and status != 0
