@@ -106,3 +106,16 @@ def test_the_commands_of_make_exist(target: str) -> None:
 def test_the_files_that_it_links_to_exist(link: str) -> None:
     """Every one of them."""
     assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("path", sorted({*re.findall(r"`(tests/\w+\.py)`", README)}))
+def test_the_tests_of_the_guarantees_exist(path: str) -> None:
+    """Every one that the table names, with tests in it."""
+    assert "\ndef test_" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_each_guarantee_names_a_test() -> None:
+    """A promise that nothing tries to break is none."""
+    for promise, tests in table("Guarantees"):
+        assert promise.endswith(".")
+        assert re.match(r"`tests/", tests)
