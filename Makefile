@@ -8,10 +8,14 @@ TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
 
-.PHONY: test lint types chaos fault-search demo setup bench lock clean check-deps test-oldest test-newest fuzz bench-targets
+.PHONY: test lint types chaos fault-search demo setup bench lock clean check-deps test-oldest test-newest fuzz bench-targets test-airflow
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
+
+# The DAG in examples/airflow, run by a real Airflow; takes some minutes.
+test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
+	$(BIN)/pytest --numprocesses 0 tests/airflow
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -76,6 +80,13 @@ lock: .venv/ready
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--constraint .venv/lowest.txt \
 		--output-file requirements/oldest.txt pyproject.toml requirements/test.in
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--constraint requirements/dev.txt \
+		--output-file requirements/ci.txt requirements/ci.in
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--output-file requirements/airflow.txt requirements/airflow.in
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--output-file requirements/snowflake.txt requirements/snowflake.in
@@ -130,6 +141,13 @@ clean:
 			--require-hashes --requirement requirements/snowflake.txt; \
 	fi
 	@mkdir -p $(@D)
+	@touch $@
+
+.venv/airflow/ready: .venv/pinned requirements/airflow.txt
+	@echo 'Setting up Airflow: two minutes, once.'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/airflow
+	@$(PIP) --python .venv/airflow install \
+		--require-hashes --requirement requirements/airflow.txt
 	@touch $@
 
 output:
