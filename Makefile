@@ -15,7 +15,7 @@ test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
 test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
-	$(BIN)/pytest --numprocesses 0 tests/airflow
+	$(BIN)/pytest -m airflow tests/test_airflow.py
 
 lint: .venv/ready
 	$(BIN)/ruff check

@@ -1,0 +1,75 @@
+"""Reads Fullstory's imports into PostgreSQL every hour, in shards side by side.
+
+README.md, beside this file, says which connections and variables to set.
+"""
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.sdk import dag, task
+
+# More of them for a longer list. README.md says how to take the state along.
+SHARDS = 4
+PIPELINE = "tap-fullstory-imports target-postgres"
+# Airflow hides what stands in `env` under names that speak of a key or a password.
+ENVIRONMENT = {
+    "MELTANO_ENVIRONMENT": "prod",
+    "NO_COLOR": "1",
+    "TAP_FULLSTORY_IMPORTS_API_KEY": "{{ conn.fullstory.password }}",
+    "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "{{ var.value.fullstory_jobs_file }}",
+    # The rows and Meltano's state go into one database: whoever connects to no named
+    # place in PostgreSQL goes where these variables say.
+    "MELTANO_DATABASE_URI": "postgresql+psycopg://",
+    "TARGET_POSTGRES_SQLALCHEMY_URL": "postgresql+psycopg://",
+    "PGHOST": "{{ conn.warehouse.host }}",
+    "PGPORT": "{{ conn.warehouse.port or 5432 }}",
+    "PGUSER": "{{ conn.warehouse.login }}",
+    "PGPASSWORD": "{{ conn.warehouse.password }}",
+    "PGDATABASE": "{{ conn.warehouse.schema }}",
+}
+
+
+@dag(
+    schedule="@hourly",  # or the asset of the list of jobs, if a DAG of yours writes it
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    max_active_runs=1,  # two at once would read the same jobs
+    default_args={
+        # Meltano has an environment of its own, apart from Airflow's.
+        "cwd": "{{ var.value.fullstory_project }}",
+        "env": ENVIRONMENT,
+        "append_env": True,
+        "do_xcom_push": False,
+        "skip_on_exit_code": None,
+        "retries": 2,  # after five minutes, or what Airflow is configured to
+        "execution_timeout": timedelta(hours=1),
+    },
+    tags=["fullstory", "meltano"],
+)
+def fullstory_imports() -> None:
+    """One pipeline, mapped over the shards, each with a state of its own."""
+
+    # A run of a part in which no job falls. It makes the tables, of the rows and of the
+    # state, before the shards would all do so at once; and what is wrong with a setting
+    # is told once, here.
+    @task.bash
+    def prepare() -> str:
+        return (
+            "TAP_FULLSTORY_IMPORTS_SHARD=1/999999999 .venv/bin/meltano run"
+            f" --no-state-update --state-id-suffix=prepare {PIPELINE}"
+        )
+
+    # All shards share Fullstory's rate limit: not all of them at once. If other DAGs
+    # read from there too, give their tasks and these a pool.
+    @task.bash(
+        max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs.shard }}"
+    )
+    def load(shard: str) -> str:
+        return (
+            f"TAP_FULLSTORY_IMPORTS_SHARD={shard} .venv/bin/meltano run"
+            f" --state-id-suffix={shard.replace('/', '-of-')} {PIPELINE}"
+        )
+
+    shards = [f"{part}/{SHARDS}" for part in range(1, SHARDS + 1)]
+    prepare() >> load.expand(shard=shards)
+
+
+fullstory_imports()
