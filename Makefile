@@ -8,7 +8,8 @@ TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
 
-.PHONY: test lint types chaos fault-search demo setup bench lock clean check-deps test-oldest test-newest fuzz bench-targets test-airflow
+.PHONY: test test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
+	fuzz demo setup bench bench-targets lock clean
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
@@ -65,6 +66,7 @@ chaos: .venv/ready
 # Looks for faults of the API that lose a row; 1,000 examples take ten minutes.
 fault-search: .venv/ready
 	FAULT_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -p no:logging tests/test_fault_search.py
+
 # Measures how fast the rows get into each target; takes a quarter of an hour.
 bench-targets: setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/python -m benchmarks.targets

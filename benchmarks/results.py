@@ -151,6 +151,36 @@ def to_markdown(results: Results, rounds: int, command: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def to_summary(results: Results, rounds: int, command: str, where: str) -> str:
+    """The results in short, for the project's README: one line for each program."""
+    columns = [("throughput", 10), ("latency", 16), ("many-jobs", 10_000)]
+    lines = [
+        "| program | 200,000 events | 320 pages at 50 ms | 10,000 jobs | memory |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for name, program in PROGRAMS.items():
+        cells = []
+        for scenario, jobs in columns:
+            medians = results.of(scenario, Entry(name, jobs))
+            tap = results.of(scenario, Entry("tap", jobs))
+            if medians is None or tap is None:
+                cells.append("")
+                continue
+            times = medians.seconds / tap.seconds
+            ratio = "" if name == "tap" else f" ({times:.1f} times)"
+            cells.append(f"{medians.seconds:.1f} s{ratio}")
+        peak = results.of("throughput", Entry(name, 10))
+        cells.append(f"{peak.peak_bytes / _MEGABYTE:.0f} MB" if peak else "")
+        if any(cells):
+            lines.append(f"| {program.label} | {' | '.join(cells)} |")
+    about = (
+        f"`{command}` on {where}; medians of {rounds}, {CONCURRENCY} jobs at once"
+        " where a program can do that, whole processes."
+    )
+    chart = "![Seconds by program](benchmarks/results.svg)"
+    return "\n".join([about, "", *lines, "", chart])
+
+
 def _table(results: Results, scenario: Scenario) -> str:
     lines = [
         "| program | jobs | time | from, to | ratio | CPU | memory | output | STATE |",
