@@ -153,6 +153,8 @@ class TestDag:
         assert bad != better
         done = airflow.run("dags", "test", "fullstory_imports")
         assert done.returncode != 0
+        assert api.api_key not in done.stdout + done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
         prepare, *shards = sorted(
             airflow.tasks(), key=lambda task: task.name != "prepare"
         )

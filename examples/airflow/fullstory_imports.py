@@ -39,7 +39,7 @@ ENVIRONMENT = {
         "append_env": True,
         "do_xcom_push": False,
         "skip_on_exit_code": None,
-        "retries": 2,  # after five minutes, or what Airflow is configured to
+        "retries": 2,  # each after five minutes, Airflow's default
         "execution_timeout": timedelta(hours=1),
     },
     tags=["fullstory", "meltano"],
