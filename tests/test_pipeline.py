@@ -14,7 +14,7 @@ import pytest
 from yaml import safe_load
 
 from tests.harness import run
-from tests.project import ROOT, Project
+from tests.project import ROOT, Project, blocks
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ class TestPipeline:
 
     def test_the_queries_of_the_readme_answer(self, project: Project) -> None:
         """As they stand there, on what has been loaded."""
-        readme = (ROOT / "README.md").read_text(encoding="utf-8")
-        by_code, incomplete = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+        by_code, incomplete = blocks("Streams", "sql")
         codes = Counter(failure["code"] for failure in FAILURES)
         assert {code: count for code, count, _ in project.query(by_code)} == codes
         assert project.query(incomplete) == []
