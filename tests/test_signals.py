@@ -397,14 +397,14 @@ BUSY: dict[str, tuple[list[Job], dict[str, Any]]] = {
         {},
     ),
     "asks for unfinished jobs": ([Job(job_id, processing=-1) for job_id in MANY], {}),
-    "takes a large page apart": ([Job("a", generate=50_000, page_size=50_000)], {}),
+    "takes a large page apart": ([Job("a", generate=5_000, page_size=5_000)], {}),
     "takes a large page apart, for maps": (
-        [Job("a", generate=50_000, page_size=50_000)],
+        [Job("a", generate=5_000, page_size=5_000)],
         {"stream_maps": {"imported_events": {"more": "name"}}},
     ),
     "puts a large page into batches": (
-        [Job("a", generate=50_000, page_size=50_000)],
-        {"batch_config": {**GZIP, "batch_size": 40_000}},
+        [Job("a", generate=5_000, page_size=5_000)],
+        {"batch_config": {**GZIP, "batch_size": 4_000}},
     ),
 }
 
