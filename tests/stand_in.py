@@ -623,6 +623,8 @@ class StandIn:
             ready.set_exception(error)
         finally:
             await runner.cleanup()
+            if self._tls:  # connections that were not even open yet come to their end
+                await asyncio.sleep(0.1)
 
     async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
         path, _, text = http.raw_path.partition("?")
