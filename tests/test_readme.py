@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from yaml import safe_load
 
+from benchmarks import results
+from benchmarks.measure import Run
 from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import PREFIX, run
@@ -119,3 +121,13 @@ def test_each_guarantee_names_a_test() -> None:
     for promise, tests in table("Guarantees"):
         assert promise.endswith(".")
         assert re.match(r"`tests/", tests)
+
+
+def test_the_figures_are_those_that_were_measured() -> None:
+    """By the last whole run of the benchmarks."""
+    text = (ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8")
+    kept = json.loads(text)
+    found = results.Results(Run(**one) for one in kept["runs"])
+    facts = (kept["rounds"], kept["command"], kept["machine"])
+    summary = results.to_summary(found, *facts)
+    assert f"<!-- make bench -->\n{summary}\n<!-- end -->" in README
