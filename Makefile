@@ -38,15 +38,13 @@ WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e' \
 
 test-oldest: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .oldest
-	$(BIN)/uv pip install --quiet --python .oldest --require-hashes \
-		--requirement requirements/oldest.txt
-	$(BIN)/uv pip install --quiet --python .oldest --no-deps --editable .
+	$(PIP) --python .oldest install --require-hashes --requirement requirements/oldest.txt
+	$(PIP) --python .oldest install --no-deps --editable .
 	.oldest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 test-newest: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .newest
-	$(BIN)/uv pip install --quiet --python .newest --upgrade \
-		--requirement requirements/test.in --editable .
+	$(PIP) --python .newest install --upgrade --requirement requirements/test.in --editable .
 	.newest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 # 44,000 inputs in two and a half minutes, where `make test` tries 2,200.
