@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +12,31 @@ from tests.harness import Folder
 from tests.stand_in import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Generator, Iterator
 
 
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("untimed", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=2_000)  # make fuzz
 settings.load_profile("untimed")
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a fixture that skips tests at its own line: the summary folds them."""
+    report = yield
+    if report.when == "setup" and report.skipped and call.excinfo:
+        traceback = call.excinfo.traceback
+        ours = [entry for entry in traceback if HERE in Path(entry.path).parents]
+        if ours and isinstance(report.longrepr, tuple):
+            place = str(ours[-1].path), ours[-1].lineno + 1
+            report.longrepr = (*place, report.longrepr[2])
+    return report
 
 
 @pytest.fixture

