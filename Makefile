@@ -1,18 +1,34 @@
-# Each target does its own set-up in .venv, with the versions in requirements/dev.txt.
+# Each target does its own set-up in .venv, with the versions in requirements/.
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# How to install a file of pins. The file holds the whole resolution, so pip must not
+# resolve anything: pip before 23.3 takes the newest `coverage` for `coverage[toml]`, even
+# if the file pins another version.
+PINNED := --no-deps --require-hashes --requirement
+# The same for a file without hashes.
+VERSIONS := --no-deps --requirement
+# $(call install,<pins>,<environment>) also checks that no package is missing.
+install = $(PIP) $(2) -qq install $(1) && \
+	{ found="$$($(PIP) $(2) check)" || { echo "$$found"; false; }; }
 
 TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: test test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
+.PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
 	fuzz demo setup bench bench-targets lock clean
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
+
+# The tests with each of these versions of Python that this machine has, in copies of the
+# project. PYTHONS can name versions and paths.
+test-pythons:
+	@$(PYTHON) -m scripts.pythons $(PYTHONS)
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
 test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
@@ -29,7 +45,7 @@ types: .venv/ready
 # Asks which pinned packages have known faults; needs PyPI itself, a mirror can't say.
 check-deps: .venv/ready
 	$(BIN)/deptry --no-ansi .
-	$(BIN)/python -m scripts.audit requirements/dev.txt
+	$(BIN)/python -m scripts.audit requirements/ci.txt requirements/dev.txt
 
 # The tests with the oldest versions that pyproject.toml allows, and with the newest;
 # without those that run other programs, whose modules may need packages of their own.
@@ -38,13 +54,13 @@ WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e' \
 
 test-oldest: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .oldest
-	$(PIP) --python .oldest install --require-hashes --requirement requirements/oldest.txt
-	$(PIP) --python .oldest install --no-deps --editable .
+	@$(call install,$(VERSIONS) requirements/oldest.txt,--python .oldest)
+	$(PIP) --python .oldest -qq install --no-deps --editable .
 	.oldest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 test-newest: .venv/ready
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .newest
-	$(PIP) --python .newest install --upgrade --requirement requirements/test.in --editable .
+	$(PIP) --python .newest -qq install --upgrade --requirement requirements/test.in --editable .
 	.newest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 # 44,000 inputs in two and a half minutes, where `make test` tries 2,200.
@@ -73,40 +89,16 @@ fault-search: .venv/ready
 bench-targets: setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/python -m benchmarks.targets
 
-# Pins the newest versions that requirements/dev.in and pyproject.toml allow.
+# Pins the newest versions that requirements/*.in, pyproject.toml and meltano.yml allow.
 lock: .venv/ready
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--output-file requirements/dev.txt pyproject.toml requirements/dev.in
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header \
-		--resolution lowest-direct --output-file .venv/lowest.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--constraint .venv/lowest.txt \
-		--output-file requirements/oldest.txt pyproject.toml requirements/test.in
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--constraint requirements/dev.txt \
-		--output-file requirements/ci.txt requirements/ci.in
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--output-file requirements/airflow.txt requirements/airflow.in
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--output-file requirements/snowflake.txt requirements/snowflake.in
-	for name in floor plain template dlt airbyte chart; do \
-		$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-			--generate-hashes --no-emit-index-url --no-header \
-			--output-file benchmarks/requirements/$$name.txt \
-			benchmarks/requirements/$$name.in; \
-	done
+	$(BIN)/python -m scripts.lock --upgrade
 
 # What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
-	rm -rf .venv .oldest .newest .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .oldest .newest .pythons .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf output/demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-.venv/pinned: requirements/dev.txt
+.venv/pinned: requirements/ci.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
 	@echo 'Setting up .venv: half a minute, once.'
 	@# Some distributions keep ensurepip back: there, pip itself puts pip into .venv.
@@ -117,20 +109,20 @@ clean:
 		$(PYTHON) -m pip -qq install pip --target \
 			"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
 	fi
-	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@$(call install,$(PINNED) requirements/ci.txt --requirement requirements/dev.txt)
 	@touch $@
 
 .venv/ready: .venv/pinned pyproject.toml
-	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(PIP) -qq install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.meltano/ready: .venv/ready meltano.yml
+.meltano/ready: .venv/ready meltano.yml requirements/tap.txt requirements/target-duckdb.txt
 	@echo 'Installing the tap and the target for the pipeline.'
 	@$(BIN)/meltano --log-level=warning install tap-fullstory-imports target-duckdb
 	@touch $@
 
 # The other targets, which Meltano installs for users when they first run them.
-.meltano/loaders/ready: .meltano/ready
+.meltano/loaders/ready: .meltano/ready $(wildcard requirements/target-*.txt)
 	@echo 'Installing the other targets.'
 	@$(BIN)/meltano --log-level=warning install
 	@touch $@
@@ -141,8 +133,7 @@ clean:
 	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 		echo 'Setting up target-snowflake with an emulator of Snowflake.'; \
 		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/snowflake && \
-		$(PIP) --python .venv/snowflake install \
-			--require-hashes --requirement requirements/snowflake.txt; \
+		$(call install,$(VERSIONS) requirements/snowflake.txt,--python .venv/snowflake); \
 	fi
 	@mkdir -p $(@D)
 	@touch $@
@@ -150,8 +141,7 @@ clean:
 .venv/airflow/ready: .venv/pinned requirements/airflow.txt
 	@echo 'Setting up Airflow: two minutes, once.'
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/airflow
-	@$(PIP) --python .venv/airflow install \
-		--require-hashes --requirement requirements/airflow.txt
+	@$(call install,$(VERSIONS) requirements/airflow.txt,--python .venv/airflow)
 	@touch $@
 
 output:

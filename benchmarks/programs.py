@@ -72,10 +72,10 @@ PROGRAMS = {
     ),
     "floor": Program(
         "Plain loop, msgspec (the floor)",
-        "floor",
+        "loops",
         ("{here}/peers/floor.py", _SETTINGS),
     ),
-    "plain": Program("Plain loop, json", "plain", ("{here}/peers/plain.py", _SETTINGS)),
+    "plain": Program("Plain loop, json", "loops", ("{here}/peers/plain.py", _SETTINGS)),
     "template": Program(
         "Tap as the SDK's template writes it",
         "template",
@@ -121,23 +121,18 @@ def install(environment: str) -> None:
     pinned, done = requirements(environment), folder / "installed.txt"
     wanted = f"{sys.version}\n{pinned.read_text()}"
     if not done.is_file() or done.read_text() != wanted:
+        pip = [str(python), "-m", "pip"]
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [
-                str(python),
-                "-m",
-                "pip",
-                "install",
-                "--require-hashes",
-                "-r",
-                str(pinned),
-            ],
+            [*pip, "install", "--no-deps", "--requirement", str(pinned)],
+            [*pip, "check"],
         ):
             result = subprocess.run(  # noqa: S603 - the interpreter
                 command, capture_output=True, text=True, check=False
             )
             if result.returncode:
-                last = result.stderr.strip().splitlines()[-1:] or ["without a word"]
+                output = result.stdout + result.stderr
+                last = output.strip().splitlines()[-1:] or ["no output"]
                 raise InstallError(f"{command[2]}: {last[0]}")
         done.write_text(wanted)
 

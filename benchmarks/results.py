@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MEGABYTE = 1e6
 _VERSION = re.compile(r"^([\w-]+)==([\w.]+)", re.MULTILINE)
 _VERSIONS_SHOWN = {
-    "floor": ("requests", "msgspec"),
+    "loops": ("requests", "msgspec"),
     "template": ("singer-sdk",),
     "dlt": ("dlt",),
     "airbyte": ("airbyte-cdk",),

@@ -31,8 +31,11 @@ class Project:
         self.database = self.output / "fullstory.duckdb"
         for name in ("scripts", "tests", "tap_fullstory_imports"):
             shutil.copytree(ROOT / name, path / name)
-        for name in ("meltano.yml", "pyproject.toml"):
-            shutil.copy(ROOT / name, path)
+        shutil.copy(ROOT / "pyproject.toml", path)
+        # The arguments of pip stay the same, or Meltano would install the plugins anew.
+        definition = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        definition = definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
+        (path / "meltano.yml").write_text(definition, encoding="utf-8")
         self.output.mkdir()
         (path / ".meltano").mkdir()
         for name in ("extractors", "loaders"):

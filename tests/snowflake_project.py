@@ -43,7 +43,7 @@ class Snowflake:
         program.chmod(0o700)
         definition = self.project.path / "meltano.yml"
         text = definition.read_text(encoding="utf-8")
-        old = r"    pip_url: meltanolabs-target-snowflake==.*\n    executable: .*\n"
+        old = r"    pip_url: >-\n.*-target-snowflake==.*\n .*\n    executable: .*\n"
         text, found = re.subn(old, f"    executable: ./{TARGET}\n", text)
         assert found == 1
         definition.write_text(text, encoding="utf-8")

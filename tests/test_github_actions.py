@@ -361,19 +361,3 @@ def test_no_expression_stands_in_a_script() -> None:
     """There its text would be run; in `env` it is only a value."""
     steps = [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
     assert not [step for step in steps if "${{" in step.get("run", "")]
-
-
-def test_the_job_installs_what_has_been_tested() -> None:
-    """The pins for CI jobs are pins of the development environment."""
-    ci, dev = (
-        {
-            *re.findall(
-                r"^(\S+==\S+) ",
-                (ROOT / "requirements" / name).read_text(encoding="utf-8"),
-                re.MULTILINE,
-            )
-        }
-        for name in ("ci.txt", "dev.txt")
-    )
-    assert {"meltano", "psycopg"} <= {pin.split("==")[0] for pin in ci}
-    assert ci <= dev
