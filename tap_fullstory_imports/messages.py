@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib import RecordMessage
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessageType
 from singer_sdk.singerlib.encoding.simple import Message
-from singer_sdk.singerlib.json import serialize_json
 
-from tap_fullstory_imports import clock
+from tap_fullstory_imports.fullstory import clock
 
 if sys.version_info >= (3, 12):
     from typing import override
 else:
     from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUFFER_BYTES = 256 * 1024
 BUFFER_SECONDS = 1.0
@@ -37,17 +43,87 @@ class _Record(msgspec.Struct, tag_field="type", tag="RECORD"):
     record: dict[str, Any]
     time_extracted: msgspec.Raw
 
+    def to_dict(self) -> dict[str, Any]:
+        """The message as a dictionary without JSON in it."""
+        time = msgspec.json.decode(self.time_extracted)
+        return {
+            "type": "RECORD",
+            "stream": self.stream,
+            "record": self.record,
+            "time_extracted": time,
+        }
 
-def _encode(content: dict[str, Any]) -> bytes:
+
+def encode(content: dict[str, Any]) -> bytes:
     """A line of JSON.
 
-    What the fast encoder refuses, such as a lone surrogate, the SDK's encoder writes in
-    ASCII.
+    What the fast encoder refuses, such as an unpaired surrogate, leaves in ASCII.
+
+    Raises:
+        RecursionError: If the content is nested more deeply than any page can be read.
     """
+    try:
+        return _encode(content)
+    except RecursionError:  # the empty stack of another thread leaves room for more
+        with ThreadPoolExecutor(max_workers=1) as empty_stack:
+            return empty_stack.submit(_encode, content).result()
+
+
+def _encode(content: dict[str, Any]) -> bytes:
     try:
         return _ENCODER.encode(content) + b"\n"
     except _REFUSALS:
-        return serialize_json(content).encode("ascii") + b"\n"
+        return _encode_slowly(content).encode("ascii") + b"\n"
+
+
+def _encode_slowly(value: Any) -> str:
+    """JSON in ASCII, of values that the fast encoder refuses."""
+    if isinstance(value, dict):
+        return f"{{{','.join(_members(value))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_encode_slowly, value))}]"
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode("ascii")  # a number with a huge exponent
+    if isinstance(value, Decimal):
+        return str(value)
+    return json.dumps(value.isoformat() if isinstance(value, datetime) else value)
+
+
+def _members(value: dict[str, Any]) -> Iterator[str]:
+    for name, member in value.items():
+        yield f"{json.dumps(name)}:{_encode_slowly(member)}"
+
+
+def encode_lines(contents: list[Any]) -> tuple[bytes, int]:
+    """Lines of JSON, and how many there are.
+
+    Lines that are nested too deeply to be written are left out.
+    """
+    try:
+        return _ENCODER.encode_lines(contents), len(contents)
+    except (*_REFUSALS, RecursionError):
+        lines = []
+        for content in contents:
+            is_record = isinstance(content, _Record)
+            with suppress(RecursionError):
+                lines.append(encode(content.to_dict() if is_record else content))
+        return b"".join(lines), len(lines)
+
+
+@dataclass(slots=True)
+class BatchMessage(Message):
+    """A BATCH message: files of records for a target to load.
+
+    Source: https://sdk.meltano.com/en/latest/batch.html
+    """
+
+    stream: str
+    encoding: dict[str, str]
+    manifest: list[str]
+
+    def __post_init__(self) -> None:
+        """Set the type, as the SDK's messages do."""
+        self.type = SingerMessageType.BATCH
 
 
 class TargetGoneError(SystemExit):
@@ -66,8 +142,12 @@ class TargetGoneError(SystemExit):
 class BufferedWriter(GenericSingerWriter[bytes, Message]):
     """Writes records in blocks, and every other message at once.
 
-    A record waits until 256 KiB have come together, or until the first write or
+    A record waits until the buffer holds 256 KiB, or until the first write or
     `flush_if_old` after one second.
+
+    Attributes:
+        bytes_added: How many bytes the messages had so far.
+        is_writing: Whether a write is under way, which blocks while the target is busy.
     """
 
     def __init__(self) -> None:
@@ -76,6 +156,8 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         self._buffer = bytearray()
         self._oldest = 0.0
         self._is_closed = False
+        self.bytes_added = 0
+        self.is_writing = False
 
     @override
     def serialize_message(self, message: Message) -> bytes:
@@ -84,12 +166,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         Raises:
             RecursionError: If it is nested more deeply than any page can be read.
         """
-        content = message.to_dict()
-        try:
-            return _encode(content)
-        except RecursionError:  # with less of the stack in use there is room for more
-            with ThreadPoolExecutor(max_workers=1) as empty_stack:
-                return empty_stack.submit(_encode, content).result()
+        return encode(message.to_dict())
 
     @override
     def write_message(self, message: Message) -> None:
@@ -97,29 +174,16 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         if not isinstance(message, RecordMessage):
             self.flush()
 
-    def write_records(self, stream: str, records: list[dict[str, Any]]) -> bool:
+    def write_records(self, stream: str, records: list[dict[str, Any]]) -> int:
         """Write records of a stream, as `write_message` does, but at one stroke.
 
         Returns:
-            Whether all could be written: one may be nested too deeply.
+            How many are nested too deeply to be written.
         """
-        now = datetime.now(timezone.utc)
-        time = msgspec.Raw(_ENCODER.encode(now))
-        try:
-            self._add(
-                _ENCODER.encode_lines([_Record(stream, one, time) for one in records])
-            )
-        except (*_REFUSALS, RecursionError):
-            written = [self._write_record(stream, record, now) for record in records]
-            return all(written)
-        return True
-
-    def _write_record(self, stream: str, record: dict[str, Any], now: datetime) -> bool:
-        try:
-            self.write_message(RecordMessage(stream, record, time_extracted=now))
-        except RecursionError:
-            return False
-        return True
+        time = msgspec.Raw(_ENCODER.encode(datetime.now(timezone.utc)))
+        lines, count = encode_lines([_Record(stream, one, time) for one in records])
+        self._add(lines)
+        return len(records) - count
 
     def flush_if_old(self) -> None:
         """Write out what has waited for its second."""
@@ -135,6 +199,9 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         block, self._buffer = self._buffer, bytearray()
         if not block or self._is_closed:
             return
+        if sys.stdout is None:
+            raise self._closed("stdout is closed: connect it to a target or a file.")
+        self.is_writing = True
         try:
             left = memoryview(block)
             while left:  # without a buffer of Python's, a signal can cut a write short
@@ -144,6 +211,8 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             raise self._closed(_READER_GONE) from None
         except OSError as error:
             raise self._closed(f"stdout can't be written: {error.strerror}.") from None
+        finally:
+            self.is_writing = False
 
     def check_reader(self) -> None:
         """Notice while there is nothing to write that nobody reads any more.
@@ -151,7 +220,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         Raises:
             TargetGoneError: If the reader of stdout has closed it.
         """
-        if self._is_closed or not hasattr(select, "poll"):
+        if self._is_closed or sys.stdout is None or not hasattr(select, "poll"):
             return
         poll = select.poll()
         try:
@@ -163,15 +232,17 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
 
     def _closed(self, reason: str) -> TargetGoneError:
         self._is_closed = True
-        # Python flushes stdout once more at its end, which must not fail then.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        if sys.stdout is not None:
+            # Python flushes stdout once more at its end, which must not fail then.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
         return TargetGoneError(reason)
 
     def _add(self, lines: bytes) -> None:
         if not self._buffer:
             self._oldest = clock.now()
         self._buffer += lines
+        self.bytes_added += len(lines)
         if len(self._buffer) >= BUFFER_BYTES:
             self.flush()
         else:

@@ -8,9 +8,12 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from fnmatch import fnmatch
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,8 @@ from singer_sdk.typing import (
     extend_validator_with_defaults,
 )
 
+from tap_fullstory_imports.fullstory import Client, Policy
+
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
@@ -37,8 +42,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         secret=True,
         title="API key",
         description=(
-            "Fullstory API key of the level Architect or Admin, with or without a"
-            " leading `Basic `."
+            "Fullstory API key with Architect or Admin permission, with or "
+            "without a leading `Basic `. A Standard key reads job statuses "
+            "only."
         ),
     ),
     th.Property(
@@ -55,8 +61,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.StringType(),
         title="Jobs file",
         description=(
-            "Path of a file of job IDs, joined with `job_ids`: one on a line, with"
-            " blank lines and lines that begin with `#` left out, or a JSON array."
+            "Path of a file of job IDs, which are added to `job_ids`: one ID "
+            "per line, or a JSON array. Blank lines and lines that begin with "
+            "`#` are ignored. At most 64 MiB."
         ),
     ),
     th.Property(
@@ -65,7 +72,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default="https://api.fullstory.com",
         title="API URL",
         description=(
-            "Address of the API. Plain `http` is accepted for a loopback address only."
+            "Address of the API, without a path. Plain `http` is accepted for a "
+            "loopback address only."
         ),
     ),
     th.Property(
@@ -81,8 +89,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=300,
         title="Job wait timeout",
         description=(
-            "Seconds that one run waits in all for jobs that are still processing,"
-            " once nothing else is left to read. 0: it does not wait."
+            "Total time that a run waits for jobs that are still processing, "
+            "once nothing else is left to read, in seconds. 0 disables waiting."
         ),
     ),
     th.Property(
@@ -91,8 +99,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default="defer",
         title="Unfinished jobs",
         description=(
-            "What to do with jobs that are still processing at the timeout: `defer`"
-            " leaves them for the next run, `fail` fails them."
+            "What to do with jobs that are still processing at the timeout: "
+            "`defer` leaves them for the next run, `fail` fails them."
         ),
     ),
     th.Property(
@@ -100,7 +108,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.StringType(allowed_values=["fail", "skip"]),
         default="fail",
         title="Missing jobs",
-        description="What to do with a job that the API does not know (404).",
+        description=("What to do with a job that the API does not know (404)."),
     ),
     th.Property(
         "count_mismatch",
@@ -108,8 +116,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default="fail",
         title="Count mismatch",
         description=(
-            "What to do with a job whose number of rows is not the one that the API"
-            " reports: `fail` reads it again in the next run, `warn` accepts it."
+            "What to do with a job whose number of rows differs from the number "
+            "that the API reports: `fail` reads it again in the next run, "
+            "`warn` accepts it."
         ),
     ),
     th.Property(
@@ -118,8 +127,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default="keep",
         title="Unstorable characters",
         description=(
-            "What to do with NUL characters and lone surrogates in texts, which"
-            " PostgreSQL can't store: `keep` them, or `replace` each by U+FFFD."
+            "What to do with NUL characters and unpaired surrogates, which "
+            "PostgreSQL rejects: `keep` them, or `replace` each with U+FFFD."
         ),
     ),
     th.Property(
@@ -127,14 +136,20 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
         title="Request timeout",
-        description="Seconds in which a request must be answered in full.",
+        description=(
+            "Total time limit for a request, in seconds. The headers, and each "
+            "silence of the server, have the same limit."
+        ),
     ),
     th.Property(
         "max_attempts",
         th.IntegerType(minimum=1, maximum=20),
         default=8,
         title="Maximum attempts",
-        description="How often a request is tried before its job fails.",
+        description=(
+            "How often a request is tried before its job fails. A 429 answer is "
+            "no failed attempt."
+        ),
     ),
     th.Property(
         "max_retry_wait",
@@ -142,8 +157,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=300,
         title="Maximum retry wait",
         description=(
-            "Seconds of the longest single wait that the API may ask for by"
-            " `Retry-After`. If it asks for more, the job fails."
+            "Longest wait for the API, in seconds. A 429 answer that asks for "
+            "more, or nothing but 429 answers for longer, ends the run; any "
+            "other answer that asks for more fails its job."
         ),
     ),
     th.Property(
@@ -152,8 +168,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=256 * 1024 * 1024,
         title="Maximum page bytes",
         description=(
-            "Bytes that one answer may hold, decompressed. A job with a larger page"
-            " fails."
+            "Largest size of an answer, decompressed, in bytes. A job with a "
+            "larger page fails."
         ),
     ),
     th.Property(
@@ -161,7 +177,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=32),
         default=4,
         title="Concurrency",
-        description="How many jobs are read at once.",
+        description=("How many jobs are read at the same time."),
     ),
     th.Property(
         "shard",
@@ -182,7 +198,11 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     additional_properties=False,
 ).to_dict()
 OWN = frozenset(SCHEMA["properties"])
+MOST_CHARACTERS = 1_000  # of a job ID
+MOST_FILE_BYTES = 64 * 1024 * 1024
 _Validator = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
+_BATCH_SETTINGS = {"encoding", "storage", "batch_size"}
+_STORAGE_SETTINGS = {"root", "prefix", "params"}
 _WORDS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -208,6 +228,26 @@ class Settings:
     max_page_bytes: int
     concurrency: int
     user_agent: str
+    shard: str = ""
+    jobs_of_all_shards: int = 0
+
+    @cached_property
+    def client(self) -> Client:
+        """What sends the requests of the run."""
+        return Client(
+            api_key=self.api_key,
+            url=self.api_url,
+            user_agent=self.user_agent,
+            timeout=self.request_timeout,
+            max_page_bytes=self.max_page_bytes,
+            replace_unstorable=self.unstorable_characters == "replace",
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """How persistently the jobs are read."""
+        names = [field.name for field in fields(Policy)]
+        return Policy(**{name: getattr(self, name) for name in names})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
@@ -220,16 +260,14 @@ class Settings:
             ConfigValidationError: If a setting can't be used.
         """
         values = {name: config[name] for name in OWN & config.keys()}
-        job_ids = _of_shard(
-            _unique_job_ids(values.pop("job_ids", []), values.pop("jobs_file", "")),
-            values.pop("shard", "1/1"),
-        )
+        listed = _unique_job_ids(values.pop("job_ids", []), values.pop("jobs_file", ""))
+        job_ids = _of_shard(listed, values.get("shard", "1/1"))
         values["api_key"] = _checked_key(values["api_key"])
         values["api_url"] = _checked_url(values["api_url"])
         values["user_agent"] = values["user_agent"].strip()
         if not _is_header_text(values["user_agent"]):
             raise fault("`user_agent` must be printable ASCII text on one line.")
-        return cls(job_ids=job_ids, **values)
+        return cls(job_ids=job_ids, jobs_of_all_shards=len(listed), **values)
 
 
 def fault(sentence: str) -> ConfigValidationError:
@@ -237,32 +275,21 @@ def fault(sentence: str) -> ConfigValidationError:
     return ConfigValidationError("Unusable settings", errors=[sentence])
 
 
-def from_environment(prefix: str) -> dict[str, str]:
-    """The tap's own settings that the environment holds, as text."""
-    return {
-        name: os.environ[prefix + name.upper()]
-        for name in OWN
-        if prefix + name.upper() in os.environ
-    }
+def from_environment(prefix: str, known: Iterable[str]) -> dict[str, Any]:
+    """The settings that the environment holds.
 
-
-def misspelt_in_environment(prefix: str, known: Iterable[str]) -> list[str]:
-    """A sentence for each variable that is nearly the name of a setting.
-
-    Others are left alone: the environment is shared with programs such as Meltano,
-    which has variables of its own with the same beginning.
+    The tap's own are text, as they are. Those of the SDK are JSON, or else text.
     """
-    names = {prefix + name.upper(): name for name in known}
-    near = {
-        variable: difflib.get_close_matches(variable, names, n=1, cutoff=0.95)
-        for variable in os.environ.keys() - names.keys()
-        if variable.startswith(prefix)
-    }
-    return [
-        f"The environment variable {variable} is no setting. Is {match[0]} meant?"
-        for variable, match in sorted(near.items())
-        if match
-    ]
+    found: dict[str, Any] = {}
+    for name in known:
+        text = os.environ.get(prefix + name.upper())
+        if text is None:
+            continue
+        found[name] = text
+        if name not in OWN:
+            with suppress(ValueError, RecursionError):
+                found[name] = json.loads(text)
+    return found
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,7 +327,53 @@ def check(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
     for error in _Validator(schema).iter_errors(config):
         if error.path:
             sentences.setdefault(str(error.path[0]), _sentence(error))
+    if not sentences:
+        sentences = _check_batches(config)
     return [sentences[name] for name in sorted(sentences)]
+
+
+def check_maps(config: Mapping[str, Any], streams: Collection[str]) -> list[str]:
+    """A sentence for each entry of `stream_maps` that names no stream."""
+    maps = config.get("stream_maps") or {}
+    sentences = []
+    for name, entry in maps.items():
+        source = entry.get("__source__", name) if isinstance(entry, dict) else name
+        if not name.startswith("__") and not any(
+            fnmatch(stream, source) for stream in streams
+        ):
+            sentences.append(
+                f"`stream_maps` names `{source}`, but there is no such stream. The"
+                f" streams are {', '.join(f'`{stream}`' for stream in streams)}."
+            )
+    return sentences
+
+
+def _check_batches(config: Mapping[str, Any]) -> dict[str, str]:
+    """What makes `batch_config` unusable."""
+    batches = config.get("batch_config")
+    if not batches:
+        return {}
+    encoding, storage = batches.get("encoding"), batches.get("storage")
+    size = batches.get("batch_size", 1)
+    sentence = ""
+    if not isinstance(encoding, Mapping) or encoding.get("format") != "jsonl":
+        sentence = "`batch_config` must have an `encoding` with the `format` `jsonl`."
+    elif encoding.get("compression", "gzip") != "gzip":
+        sentence = "`batch_config.encoding.compression` must be `gzip`."
+    elif not isinstance(storage, Mapping) or not storage.get("root"):
+        sentence = "`batch_config` must have a `storage` with a `root`."
+    elif unknown := sorted(batches.keys() - _BATCH_SETTINGS) or sorted(
+        storage.keys() - _STORAGE_SETTINGS
+    ):
+        sentence = f"There is no setting `{unknown[0]}` in `batch_config`."
+    elif size is not None and (type(size) is not int or size < 1):
+        sentence = "`batch_config.batch_size` must be a whole number, at least 1."
+    elif config.get("stream_maps") or config.get("flattening_enabled"):
+        sentence = (
+            "`batch_config` can't be combined with `stream_maps` or"
+            " `flattening_enabled`: leave one of them out."
+        )
+    return {"batch_config": sentence} if sentence else {}
 
 
 def _sentence(error: ValidationError) -> str:
@@ -391,8 +464,18 @@ def _checked_job_id(value: Any, where: str) -> str:
         raise fault(f"{where} is empty.")
     if job_id in {".", ".."}:
         raise fault(f"{where}: `{job_id}` can't be a job ID.")
-    if any(unicodedata.category(char) in {"Cc", "Cs"} for char in job_id):
-        raise fault(f"{where}: a job ID can't have control characters.")
+    if len(job_id) > MOST_CHARACTERS:
+        raise fault(
+            f"{where}: a job ID can't have more than {MOST_CHARACTERS:,} characters;"
+            f" this one has {len(job_id):,}. Put IDs on lines of their own, or separate"
+            " them by commas."
+        )
+    for char in job_id:
+        if unicodedata.category(char) in {"Cc", "Cf", "Cs"}:
+            raise fault(
+                f"{where}: a job ID can't have control characters or invisible"
+                f" characters, but this one has U+{ord(char):04X}. Type the ID anew."
+            )
     return job_id
 
 
@@ -421,7 +504,12 @@ def _of_shard(job_ids: tuple[str, ...], shard: str) -> tuple[str, ...]:
 
 def _read_jobs_file(path: str) -> list[str]:
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8-sig")
+        file = Path(path).expanduser()
+        if file.exists() and not file.is_file():
+            raise fault(f"`jobs_file`: {path} is not a regular file.")
+        if file.stat().st_size > MOST_FILE_BYTES:
+            raise fault(f"`jobs_file`: {path} is larger than 64 MiB.")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise fault(f"`jobs_file`: {path} is not a text file in UTF-8.") from None
     except (OSError, RuntimeError, ValueError) as error:
@@ -469,6 +557,11 @@ def _checked_url(text: str) -> str:
         raise fault("`api_url` must be an address such as https://api.fullstory.com.")
     if url.username is not None or url.query or url.fragment:
         raise fault("`api_url` can't have a user name, a query or a fragment.")
+    if url.path.strip("/"):
+        raise fault(
+            "`api_url` must be an address without a path, because the tap adds paths"
+            " such as /v2/events itself."
+        )
     if url.scheme == "http" and not _is_loopback(host):
         msg = (
             "`api_url` must begin with https://, or the API key would travel in clear."

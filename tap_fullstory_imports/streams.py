@@ -1,18 +1,26 @@
-"""The streams: their endpoints, keys and schemas, and how a row becomes a record."""
+"""The streams as data: endpoint, key, and how a row becomes a record."""
 
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tap_fullstory_imports import errors
-from tap_fullstory_imports.pages import (
+from singer_sdk.authenticators import APIKeyAuthenticator
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.schema.source import StreamSchema
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+
+from tap_fullstory_imports import fullstory
+from tap_fullstory_imports.fullstory.errors import bounded
+from tap_fullstory_imports.fullstory.pages import (
     UnreadableAnswerError,
     count,
     decode_value,
-    status_page_of,
 )
-from tap_fullstory_imports.replication import JobStream
+from tap_fullstory_imports.fullstory.pagination import NextPageTokenPaginator
+from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.timestamps import is_canonical, to_utc
 
 if sys.version_info >= (3, 12):
@@ -21,12 +29,130 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    import requests
+    from collections.abc import Iterable, Mapping
 
-    from tap_fullstory_imports.pages import Page, Status
-    from tap_fullstory_imports.tap import TapFullstoryImports
+    from singer_sdk import Tap
+    from singer_sdk.singerlib import Catalog
 
-_FINAL_STATUSES = ("COMPLETED", "FAILED")
+    from tap_fullstory_imports.settings import Settings
+
+
+class JobStream(RESTStream["str | None"]):
+    """Rows of many jobs, replicated job by job.
+
+    A job that has been read in full is bookmarked and never asked for again. A job that
+    was cut off is read again from its first page: its rows have the same keys then, so
+    that a target overwrites what it has.
+    """
+
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # JSON comes in, JSON goes out
+    schema = StreamSchema(SCHEMAS)
+    replication_method = REPLICATION_INCREMENTAL  # by finished job, in any catalog
+    emit_activate_version_messages = False  # would delete the rows of finished jobs
+    path: str
+
+    def __init__(self, tap: Tap, settings: Settings | None) -> None:
+        """Make a stream of a tap; without settings it can only be described."""
+        super().__init__(tap)
+        self.forced_replication_method = REPLICATION_INCREMENTAL
+        self._settings = settings
+        self.unreadable_timestamps: dict[str, tuple[int, str]] = {}
+
+    # What to ask
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the run."""
+        if self._settings is None:
+            raise RuntimeError("This stream has no settings: it can't be read.")
+        return self._settings
+
+    @cached_property
+    def endpoint(self) -> fullstory.Endpoint:
+        """Where the rows come from."""
+        return fullstory.Endpoint(self.name, self.path.lstrip("/"))
+
+    @property
+    @override
+    def url_base(self) -> str:
+        """The address of the API."""
+        return self.settings.api_url
+
+    @cached_property
+    @override
+    def authenticator(self) -> APIKeyAuthenticator:
+        """Sends the key as it is: Fullstory's `Basic` has no user and no base64."""
+        return APIKeyAuthenticator(
+            key="Authorization", value=self.settings.client.authorization
+        )
+
+    @override
+    def get_http_request(self, *, page: PageContext[str | None]) -> HTTPRequest:
+        """The request for a page of a job.
+
+        Args:
+            page: The job, as ``{"job_id": ...}``, and the token of the page.
+        """
+        job_id = (page.stream_context or {})["job_id"]
+        return HTTPRequest(
+            url=f"{self.url_base}{self.endpoint.path(job_id)}",
+            params=dict(self.endpoint.page_params(page.next_page_token)),
+        )
+
+    @override
+    def get_new_paginator(self) -> NextPageTokenPaginator:
+        """A paginator for one job, before its first page."""
+        return NextPageTokenPaginator()
+
+    @override
+    def get_records(
+        self, context: Mapping[str, Any] | None
+    ) -> Iterable[dict[str, Any]]:
+        """Read all jobs of the settings, without bookmarks.
+
+        The command line reads all streams at once, see `sync.py`; this is for programs
+        that use the stream alone.
+
+        Raises:
+            FullstoryError: If a job can't be read.
+        """
+        jobs = (fullstory.Job(self.endpoint, one) for one in self.settings.job_ids)
+        reader = fullstory.Reader(jobs, self.settings.client, self.settings.policy)
+        for event in reader.events():
+            if isinstance(event, fullstory.PageRead):
+                for index, row in enumerate(event.rows, start=event.first):
+                    yield self.to_record(row, event.job.job_id, index)
+            elif isinstance(event, fullstory.JobEnded) and event.outcome == "failed":
+                raise fullstory.FullstoryError(f"{event.job.job_id}: {event.reason}")
+
+    # What a row is
+
+    def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
+        """Make a record of a row of a job; the row may be changed for it."""
+        raise NotImplementedError
+
+    def is_final(self, job_id: str) -> bool:  # noqa: ARG002 - for streams that override it
+        """Whether the rows of a job, all read, can't change any more."""
+        return True
+
+    # Where the SDK's way would not do
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        super().apply_catalog(catalog)
+        if self.forced_replication_method != REPLICATION_INCREMENTAL:
+            self.logger.warning(
+                "The catalog asks for %s replication. The tap still leaves out the jobs"
+                " that the state names as finished. To read all jobs again, run without"
+                " a state.",
+                self.forced_replication_method,
+            )
+
+    @override
+    def _increment_stream_state(
+        self, latest_record: Any, *, context: Any = None
+    ) -> None:
+        """Without a replication key the SDK would fail here."""
 
 
 class ImportedEvents(JobStream):
@@ -42,19 +168,12 @@ class ImportedEvents(JobStream):
     path = "/imports"
     primary_keys = ("job_id", "event_index")
 
-    def __init__(self, tap: TapFullstoryImports) -> None:
-        """Make the stream of a tap."""
-        super().__init__(tap)
-        self._unreadable: dict[str, tuple[int, str]] = {}
-
-    @property
+    @cached_property
     @override
-    def page_params(self) -> dict[str, Any]:
-        return {"include_schema": "true"} if self.settings.include_schema else {}
-
-    @override
-    def reported(self, status: Status) -> tuple[int, str]:
-        return status.imported, "imported events"
+    def endpoint(self) -> fullstory.Endpoint:
+        include = self._settings is not None and self._settings.include_schema
+        params = {"include_schema": "true"} if include else {}
+        return fullstory.Endpoint(self.name, self.path.lstrip("/"), params=params)
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
@@ -72,29 +191,18 @@ class ImportedEvents(JobStream):
             said = "…"
         timestamp = to_utc(said)
         if timestamp is None and said is not None:
-            shown = errors.bounded(str(said), 40)
-            seen, example = self._unreadable.get(job_id, (0, shown))
-            self._unreadable[job_id] = (seen + 1, example)
+            shown = bounded(str(said), 40)
+            seen, example = self.unreadable_timestamps.get(job_id, (0, shown))
+            self.unreadable_timestamps[job_id] = (seen + 1, example)
         return timestamp
-
-    @override
-    def job_ended(self, job_id: str) -> None:
-        if job_id in self._unreadable:
-            seen, example = self._unreadable.pop(job_id)
-            self.logger.warning(
-                "Job %s: %s could not be read and became null, for example %r.",
-                job_id,
-                errors.many(seen, "timestamp"),
-                example,
-            )
 
 
 class ImportErrors(JobStream):
     """The events that import jobs could not import, one record for each, and why.
 
     As with imported events, the key is the job and the row's place in it. The event is
-    the request as it was sent, its timestamp too: it may be the very thing that is
-    wrong.
+    the request as it was sent, with its timestamp: the timestamp may be the very thing
+    that is wrong.
 
     Source: https://developer.fullstory.com/server/events/get-batch-import-errors/
     """
@@ -102,10 +210,6 @@ class ImportErrors(JobStream):
     name = "import_errors"
     path = "/errors"
     primary_keys = ("job_id", "error_index")
-
-    @override
-    def reported(self, status: Status) -> tuple[int, str]:
-        return status.failed, "failed events"
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
@@ -117,8 +221,8 @@ class ImportErrors(JobStream):
 class ImportJobs(JobStream):
     """The import jobs themselves, one record for each.
 
-    A job that is still processing is recorded as it is, and again by later runs until
-    it has come to its end.
+    A job that is still processing when nothing else is left to read is recorded as it
+    is, and again by later runs until its import has ended.
 
     Source: https://developer.fullstory.com/server/events/get-batch-import-job-details/
     """
@@ -126,20 +230,11 @@ class ImportJobs(JobStream):
     name = "import_jobs"
     path = ""
     primary_keys = ("job_id",)
-    waits = False
 
-    def __init__(self, tap: TapFullstoryImports) -> None:
+    def __init__(self, tap: Tap, settings: Settings | None) -> None:
         """Make the stream of a tap."""
-        super().__init__(tap)
+        super().__init__(tap, settings)
         self._unfinished: set[str] = set()
-
-    @override
-    def decode(self, response: requests.Response, *, split: bool = False) -> Page:
-        return status_page_of(response)
-
-    @override
-    def reported(self, status: Status) -> tuple[int, str]:
-        return 1, "job"
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
@@ -153,10 +248,13 @@ class ImportJobs(JobStream):
             "imported_events": count(row.pop("imports", None)) or 0,
             "failed_events": count(row.pop("errors", None)) or 0,
         }
-        if record["status"] not in _FINAL_STATUSES:
+        if record["status"] not in fullstory.FINAL_STATUSES:
             self._unfinished.add(job_id)
         return {**job, **row, **record}  # with what the API may add later
 
     @override
     def is_final(self, job_id: str) -> bool:
         return job_id not in self._unfinished
+
+
+STREAMS = (ImportedEvents, ImportErrors, ImportJobs)

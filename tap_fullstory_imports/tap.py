@@ -1,31 +1,35 @@
-"""The tap: its settings, its streams, its command line."""
+"""The tap: its streams, its command line, its exit status."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
-from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError, MappingError
-from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.helpers._util import load_json, read_json_file
 from singer_sdk.helpers.capabilities import TapCapabilities
-from singer_sdk.plugin_base import SingerCommand, _ConfigInput
+from singer_sdk.mapper import RemoveRecordTransform
+from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_fullstory_imports import bookmarks, memory, settings
-from tap_fullstory_imports.jobs import WaitBudget
+from tap_fullstory_imports import logs, memory, settings
+from tap_fullstory_imports.fullstory import clock
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
-from tap_fullstory_imports.pace import Pace
 from tap_fullstory_imports.report import Report
 from tap_fullstory_imports.settings import Settings
-from tap_fullstory_imports.streams import ImportedEvents, ImportErrors, ImportJobs
+from tap_fullstory_imports.state import Bookmarks, StateError, parse
+from tap_fullstory_imports.streams import STREAMS
+from tap_fullstory_imports.sync import Sync
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -34,19 +38,34 @@ else:
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
-    from tap_fullstory_imports.replication import JobStream
+    from tap_fullstory_imports.streams import JobStream
 
-GRACE_SECONDS = 1.2
+END_SECONDS = 1.2  # for everything but a target that does not read
+TARGET_SECONDS = 10.0
+
+
+@dataclass
+class ConfigInput:
+    """The settings of the command line, as the SDK's callbacks take them.
+
+    Attributes:
+        from_environment: Whether the environment has settings, too.
+        parse_env: False, because the tap reads the environment itself.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    from_environment: bool = False
+    parse_env: bool = False
 
 
 class Command(SingerCommand):
-    """The command line. What a user can mend is told in a sentence, with status 1."""
+    """The command line. A user's mistake ends in a sentence, with exit code 1."""
 
     @override
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -58,16 +77,20 @@ class Command(SingerCommand):
 
 @contextmanager
 def _sentences(logger: logging.Logger) -> Iterator[None]:
-    """End with status 1 and without a traceback if the user's settings are at fault."""
+    """End with exit code 1 and without a traceback if the user's input is at fault."""
     try:
         yield
     except ConfigValidationError as error:
-        for sentence in error.errors:
-            logger.error("%s", sentence)  # noqa: TRY400 - no traceback
-        sys.exit(1)
+        sentences = error.errors
     except MappingError as error:
-        logger.error("`stream_maps` can't be used: %s", error)  # noqa: TRY400 - as above
-        sys.exit(1)
+        sentences = [f"`stream_maps` can't be used: {error}"]
+    except StateError as error:
+        sentences = [str(error)]
+    else:
+        return
+    for sentence in sentences:
+        logger.error("%s", sentence)
+    sys.exit(1)
 
 
 class TapFullstoryImports(Tap):
@@ -84,87 +107,157 @@ class TapFullstoryImports(Tap):
         if capability != TapCapabilities.ACTIVATE_VERSION
     ]
 
-    settings: Settings
-    signal: int | None = None
-
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(
+        self, *, config: Any = None, validate_config: bool = True, **kwargs: Any
+    ) -> None:
         """Take the settings, the catalog and the state; see the SDK's `Tap`."""
-        self.report = Report()
-        self.pace = Pace()
-        super().__init__(**kwargs)
+        self.settings: Settings | None = None
+        self._signal: int | None = None
+        config = dict(config or {})
+        if validate_config:
+            config, self.settings = self._checked(config)
+        super().__init__(config=config, validate_config=False, **kwargs)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._end_soon)
+            signal.signal(signal.SIGTERM, self._end_soon)
+
+    @classmethod
+    def _checked(cls, config: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
+        """Check the settings, and complete them with the defaults."""
+        cls.append_builtin_config(cls.config_jsonschema)
+        config = settings.read(config)
+        if key := config.get("api_key"):
+            logs.hide(str(key).strip().removeprefix("Basic "))
+        errors = settings.check(config, cls.config_jsonschema)
+        errors = errors or settings.check_maps(config, [one.name for one in STREAMS])
+        if errors:
+            raise ConfigValidationError("Unusable settings", errors=errors)
+        return config, Settings.from_config(config)
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:
-        return [ImportedEvents(self), ImportErrors(self), ImportJobs(self)]
-
-    # Settings
-
-    @override
-    @classproperty
-    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 - it is a class property
-        """The settings in the environment; the tap's own as text, as they are."""
-        cls.append_builtin_config(cls.config_jsonschema)
-        known = cls.config_jsonschema["properties"]
-        others = {name: known[name] for name in known.keys() - settings.OWN}
-        prefix = cls._env_var_prefix
-        for sentence in settings.misspelt_in_environment(prefix, known):
-            cls.logger.warning("%s", sentence)
-        parsed = parse_environment_config({"properties": others}, prefix)
-        return {**parsed, **settings.from_environment(prefix)}
-
-    @override
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check the settings. Without `raise_errors` none is needed: for discovery."""
-        if not raise_errors:
-            return []
-        self.append_builtin_config(self.config_jsonschema)
-        self._config = settings.read(self._config)
-        if errors := settings.check(self._config, self.config_jsonschema):
-            raise ConfigValidationError("Unusable settings", errors=errors)
-        self.settings = Settings.from_config(self._config)
-        self.wait_budget = WaitBudget(self.settings.job_wait_timeout)
-        return []
+        return [stream(self, self.settings) for stream in STREAMS]
 
     # State
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take the finished jobs of an earlier run; what is damaged is left out."""
-        if not state:
-            return
-        cleaned, faults = bookmarks.clean(state, frozenset(self.settings.job_ids))
-        for fault in faults:
-            self.logger.warning("%s The jobs behind it are read again.", fault)
-        super().load_state(cleaned)
+        """Take over a state, with everything in it that is not this tap's."""
+        mine: Any = self.state
+        mine.update(state)
+        self._bookmarks = Bookmarks(mine, [stream.name for stream in STREAMS])
+        if self.settings is not None:
+            self._bookmarks.forget_oldest(frozenset(self.settings.job_ids))
 
-    # Command line
+    # Running
 
-    def run(self, work: Callable[[], object]) -> NoReturn:
-        """Do the work of the command, report it, and end with its exit status."""
-        if not any(stream.selected for stream in self.streams.values()):
-            self.logger.warning("The catalog selects none of this tap's streams.")
+    def read_all(self, most_rows: int | None = None) -> NoReturn:
+        """Read all selected streams, report it, and end with the exit code.
+
+        Args:
+            most_rows: Read so many rows of each stream, one stream after the other;
+                None reads everything.
+        """
+        if self.settings is None:
+            raise RuntimeError("The tap has no settings.")
+        streams = self._selected(everything=most_rows is not None)
+        report = Report(self.logger, self.settings.policy)
+        if self.settings.shard:
+            self.logger.info(
+                "Shard %s: %d of %d jobs.",
+                self.settings.shard,
+                len(self.settings.job_ids),
+                self.settings.jobs_of_all_shards,
+            )
+        groups = [streams] if most_rows is None else [[one] for one in streams]
         try:
-            work()
+            for group in groups:
+                sync = Sync(
+                    group,
+                    self.settings,
+                    bookmarks=self._bookmarks,
+                    writer=self.message_writer,
+                    report=report,
+                    look=self._look,
+                    most_rows=most_rows,
+                )
+                sync.run()
             self.message_writer.flush()
         except TargetGoneError as error:
-            self.report.stopped = error.reason
+            report.stopped = error.reason
             raise
         finally:
-            self.report.write(self.logger)
-        sys.exit(self.report.exit_status if self.signal is None else 128 + self.signal)
+            report.write()
+        self._look()
+        sys.exit(report.exit_status)
 
-    @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+    def _selected(self, *, everything: bool) -> list[JobStream]:
+        """The streams to read, the most important one first.
+
+        Raises:
+            ConfigValidationError: If there is none, or a map makes one unusable.
+        """
+        order = [stream.name for stream in STREAMS]
+        streams: list[JobStream] = [
+            self.streams[name]  # type: ignore[misc]
+            for name in order
+            if everything or self.streams[name].selected
+        ]
+        if not streams:
+            raise settings.fault(
+                "The catalog selects none of this tap's streams. Select one, or leave"
+                " out `--catalog`."
+            )
+        for stream in streams:
+            stream.selected = True
+            if all(isinstance(m, RemoveRecordTransform) for m in stream.stream_maps):
+                raise settings.fault(
+                    f"`stream_maps` leaves nothing of `{stream.name}`. To leave the"
+                    " stream out, deselect it."
+                )
+            for stream_map in stream.stream_maps:
+                keys = stream_map.transformed_key_properties or ()
+                known = stream_map.transformed_schema.get("properties", {})
+                if not isinstance(stream_map, RemoveRecordTransform) and (
+                    set(keys) - known.keys()
+                ):
+                    raise settings.fault(
+                        f"`flattening_max_key_length` would rename the key of"
+                        f" `{stream.name}`. Raise it."
+                    )
+        return streams
+
+    def _look(self) -> None:
+        """End the run if a signal asks for it."""
+        if self._signal is not None:
+            raise SystemExit(128 + self._signal)
+
+    def _end_soon(self, signum: int, _frame: FrameType | None) -> None:
         """Ask the run to end at the next whole line, and see that it does.
 
         The SDK would write STATE from in here, perhaps in the middle of a line, and end
-        with the status 0.
+        with the exit code 0.
         """
-        if self.signal is None:
-            self.signal = signum
-            watchdog = threading.Timer(GRACE_SECONDS, os._exit, (128 + signum,))
-            watchdog.daemon = True
-            watchdog.start()
+        if self._signal is None:
+            self._signal = signum
+            threading.Thread(target=self._see_the_end, daemon=True).start()
+
+    def _see_the_end(self) -> None:
+        """End the process if it does not end by itself.
+
+        A target that does not read gets some time to take what is in the buffer.
+        Nothing else gets more than a moment.
+        """
+        asked, idle_since = clock.now(), time.monotonic()
+        while time.monotonic() - idle_since < END_SECONDS:
+            time.sleep(END_SECONDS / 50)
+            if self.message_writer.is_writing and clock.now() - asked < TARGET_SECONDS:
+                idle_since = time.monotonic()
+            elif self.message_writer.is_writing:
+                break
+        os._exit(128 + (self._signal or 0))
+
+    # Command line
 
     @classmethod
     @override
@@ -173,7 +266,7 @@ class TapFullstoryImports(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: _ConfigInput | None = None,
+        config: ConfigInput | None = None,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
     ) -> None:
@@ -184,12 +277,12 @@ class TapFullstoryImports(Tap):
         cls.print_version(print_fn=cls.logger.info)
         memory.share_one_heap()
         with _sentences(cls.logger):
-            tap = cls._from_input(
-                config,
-                state=_read_state(state, cls.logger),
+            tap = cls(
+                config=cls._merged(config),
+                state=None if state is None else _read_state(state),
                 catalog=_read_catalog(catalog),
             )
-            tap.run(tap.sync_all)
+            tap.read_all()
 
     @classmethod
     @override
@@ -197,28 +290,40 @@ class TapFullstoryImports(Tap):
         """Read one record of each stream, or with `schema` write the schemas only."""
         if value == CliTestOptionValue.Disabled.value:
             return
-        tap = cls._from_input(ctx.params.get("config"))
-        is_schema = value == CliTestOptionValue.Schema.value
-        tap.run(tap.write_schemas if is_schema else tap.run_connection_test)
+        tap = cls(config=cls._merged(ctx.params.get("config")))
+        if value == CliTestOptionValue.Schema.value:
+            tap.write_schemas()
+            ctx.exit()
+        tap.read_all(most_rows=1)
 
     @classmethod
     @override
-    def cb_config(
+    def cb_config(  # type: ignore[override]
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> _ConfigInput:
+    ) -> ConfigInput:
         """Read the files of settings."""
         config: dict[str, Any] = {}
         for path in value:
             if path == "ENV":
                 continue
             try:
-                content: Any = read_json_file(path)
+                content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
                 raise settings.fault(f"`--config`: {path}: {error}") from None
             if not isinstance(content, dict):
                 raise settings.fault(f"`--config`: {path} is not a JSON object.")
             config |= content
-        return _ConfigInput(config=config, parse_env="ENV" in value)
+        return ConfigInput(config, "ENV" in value)
+
+    @classmethod
+    def _merged(cls, given: ConfigInput | None) -> dict[str, Any]:
+        """The settings of the files and, with ``ENV``, of the environment."""
+        if given is None or not given.from_environment:
+            return given.config if given else {}
+        cls.append_builtin_config(cls.config_jsonschema)
+        prefix = f"{cls.name.upper().replace('-', '_')}_"
+        found = settings.from_environment(prefix, cls.config_jsonschema["properties"])
+        return {**given.config, **found}
 
     @classmethod
     @override
@@ -233,34 +338,27 @@ class TapFullstoryImports(Tap):
             logger=cls.logger,
         )
 
-    @classmethod
-    def _from_input(
-        cls, config: _ConfigInput | None, **kwargs: Any
-    ) -> TapFullstoryImports:
-        config = config or _ConfigInput()
-        return cls(config=config.config, parse_env_config=config.parse_env, **kwargs)
 
-
-def _read_state(file: IO[str] | None, logger: logging.Logger) -> Any:
-    """The state in a file. A damaged one is as good as none: all is read again."""
-    if file is None:
-        return None
+def _read_state(file: IO[str]) -> dict[str, Any]:
     try:
-        state: Any = load_json(file.read())
-    except (ValueError, RecursionError):
-        logger.warning("The state is not JSON. All jobs are read again.")
-        return None
-    if not isinstance(state, dict):  # the SDK would take it for the path of a file
-        logger.warning("The state is not an object. All jobs are read again.")
-        return None
-    return state
+        return parse(file.read())
+    except UnicodeDecodeError:
+        raise StateError("it is not text in UTF-8") from None
 
 
 def _read_catalog(file: IO[str] | None) -> Catalog | None:
     if file is None:
         return None
-    try:
-        return Catalog.from_dict(load_json(file.read()))
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        msg = "`--catalog`: the file is not a Singer catalog; make one by `--discover`."
-        raise settings.fault(msg) from None
+    catalog = None
+    with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        catalog = Catalog.from_dict(json.loads(file.read()))
+    if catalog is None:
+        raise settings.fault(
+            "`--catalog`: the file is not a Singer catalog. Make one with `--discover`."
+        )
+    if not any(catalog.get_stream(stream.name) for stream in STREAMS):
+        raise settings.fault(
+            "`--catalog`: the file has none of this tap's streams. Make one with"
+            " `--discover`."
+        )
+    return catalog

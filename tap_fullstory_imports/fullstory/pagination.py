@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import BaseAPIPaginator
 
-from tap_fullstory_imports.pages import page_of
+from tap_fullstory_imports.fullstory.pages import page_of
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -10,14 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tap_fullstory_imports.fullstory.verdict import FINAL_STATUSES
+
 if TYPE_CHECKING:
     import requests
 
-_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _CHUNK_BYTES = 8 * 1024  # the texts of larger ones leave holes in the heap for good
 _RESULT_FIELDS = {"results", "total_records", "next_page_token", "imports", "job"}
-_REFUSALS = (ValueError, RecursionError, InvalidOperation)
+_ERROR_FIELDS = {"code", "error", "message"}
+_REFUSALS = (ValueError, RecursionError)
 _DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
+
+
+def _number(text: str) -> Decimal | msgspec.Raw:
+    """A number with every digit; as JSON where its exponent is beyond all bounds."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return msgspec.Raw(text.encode())
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_number)
 
 
 class UnreadableAnswerError(ValueError):
@@ -87,26 +100,18 @@ def page_of(response: requests.Response, *, split: bool = False) -> Page:
     return page
 
 
-def status_page_of(response: requests.Response) -> Page:
-    """A job status as the only row of the only page. Kept as by `page_of`.
+def status_of(response: requests.Response, job_id: str) -> Status:
+    """The status of a job that an answer holds. A missing count is 0, as in protobuf.
 
     Raises:
-        UnreadableAnswerError: If the answer does not hold a job status.
-    """
-    page = vars(response)["page"] = Page([status_of(response).answer], 1, None)
-    return page
-
-
-def status_of(response: requests.Response) -> Status:
-    """The job status that an answer holds. A missing count is 0, a default of JSON's.
-
-    Raises:
-        UnreadableAnswerError: If the answer does not hold a job status.
+        UnreadableAnswerError: If the answer does not hold the status of this job.
     """
     answer = _decode_answer(response.content)
     job = answer.get("job")
     if not isinstance(job, dict):
         raise UnreadableAnswerError("its `job` is not an object")
+    if (job.get("id") or job_id) != job_id:
+        raise UnreadableAnswerError("it is the status of another job")
     imported, failed = (count(answer.get(name, 0)) for name in ("imports", "errors"))
     if imported is None or failed is None:
         raise UnreadableAnswerError("its counts are not numbers")
@@ -116,6 +121,11 @@ def status_of(response: requests.Response) -> Status:
         failed=failed,
         answer=answer,
     )
+
+
+def is_final(page: Page) -> bool:
+    """Whether the status that is the only row of a page is that of an ended import."""
+    return page.rows[0]["job"].get("status") in FINAL_STATUSES
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -183,7 +193,7 @@ def _check_utf8(body: bytes) -> None:
 
 def _decode_answer(body: bytes) -> dict[str, Any]:
     answer = decode_object(body)
-    if answer.keys() & {"code", "message"} and not answer.keys() & _RESULT_FIELDS:
+    if answer.keys() & _ERROR_FIELDS and not answer.keys() & _RESULT_FIELDS:
         raise UnreadableAnswerError("it is an error in spite of its status 200")
     return answer
 
@@ -192,14 +202,12 @@ def _decode_slowly(body: bytes) -> Any:
     try:
         return json.loads(
             body,
-            parse_float=Decimal,
+            parse_float=_number,
             parse_int=lambda text: int(text) if len(text) < _DIGITS else Decimal(text),
             parse_constant=lambda _: None,  # NaN and Infinity: JSON has no such number
         )
     except RecursionError:
         reason = "it is nested too deeply"
-    except InvalidOperation:
-        reason = "it has a number with an exponent beyond all bounds"
     except json.JSONDecodeError as error:
         reason = f"it is not JSON: {error.msg}, character {error.pos:,}"
     except UnicodeDecodeError:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import threading
 
 
 def now() -> float:
@@ -22,4 +19,4 @@ def today() -> datetime:
 
 def wait(condition: threading.Condition, seconds: float | None) -> None:
     """Wait until the condition is notified, for so many seconds at the most."""
-    condition.wait(seconds)
+    condition.wait(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
