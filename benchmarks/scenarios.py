@@ -68,7 +68,7 @@ class Scenario:
             "api_key": API_KEY,
             "jobs": jobs,
             "latency": self.latency,
-            "rate_limit": self.rate_limit,
+            "limiter": self.rate_limit and {"kind": "bucket", "rate": self.rate_limit},
         }
 
 

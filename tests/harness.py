@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import fcntl
 import gc
 import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 import traceback
 import warnings
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
+from urllib.parse import quote
 
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.hurry import hurried
@@ -29,6 +36,10 @@ if TYPE_CHECKING:
     from tests.stand_in import StandIn
 
 PREFIX = "TAP_FULLSTORY_IMPORTS_"
+SHORTEST_KEY = 12
+"""Shorter keys are test data such as `x`: every log has them."""
+SHOWN = 16
+"""So many characters of a key, from its first one, must not be in a log."""
 SPEED = 100.0
 """How many of its seconds a hurried tap lives in one second."""
 
@@ -83,11 +94,63 @@ class Run:
     @property
     def errors(self) -> list[str]:
         """The texts of the log lines of the level ERROR."""
+        return self._at("ERROR")
+
+    @property
+    def warnings(self) -> list[str]:
+        """The texts of the log lines of the level WARNING."""
+        return self._at("WARNING")
+
+    def _at(self, level: str) -> list[str]:
         return [
             line.split(" | ")[-1]
             for line in self.stderr.splitlines()
-            if " | ERROR " in line
+            if f" | {level} " in line
         ]
+
+    def about(self, job_id: str, stream: str = "imported_events") -> list[str]:
+        """The log lines of a stream about a job, without the name of the stream."""
+        start = f"{stream}: "
+        return [
+            line.removeprefix(start)
+            for line in self.lines
+            if line.startswith(f"{start}Job {job_id}")
+        ]
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The numbers of the summary."""
+        [line] = [line for line in self.lines if line.startswith("Summary: ")]
+        return _numbers(line.removeprefix("Summary: "))
+
+    @property
+    def counts(self) -> dict[str, dict[str, float]]:
+        """The numbers of the line of each stream before the summary."""
+        return {
+            stream: _numbers(rest)
+            for stream, colon, rest in (line.partition(": ") for line in self.lines)
+            if rest.startswith("rows written ")
+        }
+
+    @property
+    def durations(self) -> dict[str, str]:
+        """What the metric of each stream's duration says: succeeded or failed."""
+        metrics = [
+            json.loads(line.removeprefix("METRIC: "))
+            for line in self.lines
+            if line.startswith("METRIC: ")
+        ]
+        return {
+            metric["tags"]["stream"]: metric["tags"]["status"]
+            for metric in metrics
+            if metric["metric"] == "sync_duration"
+        }
+
+
+def _numbers(text: str) -> dict[str, float]:
+    """The numbers of a text such as ``rows 5, requests 2``, by their names."""
+    found = re.findall(r"([a-z][a-z ]*) (\d+(?:\.\d+)?)", text)
+    return {name: float(number) for name, number in found}
 
 
 @dataclass
@@ -138,15 +201,19 @@ class Folder:
             line += ["--catalog", str(self.write("catalog.json", catalog))]
         return [*line, *arguments]
 
-    def run(self, *arguments: str, speed: float = SPEED, **settings: Any) -> Run:
+    def run(
+        self, *arguments: str, speed: float = SPEED, pause: float = 0, **settings: Any
+    ) -> Run:
         """Run the command line in this process, with settings in a file.
 
         Args:
             arguments: More of the command line.
             speed: How much faster its clock runs than the real one.
+            pause: The real seconds for which the target stalls. See `run`.
             settings: Settings, and ``state`` and ``catalog`` for files of that name.
         """
-        return run(self.arguments(*arguments, **settings), speed=speed)
+        line = self.arguments(*arguments, **settings)
+        return run(line, speed=speed, pause=pause)
 
     def start(
         self,
@@ -170,12 +237,57 @@ class Folder:
         )
 
 
-def selecting(*streams: str) -> dict[str, Any]:
-    """A catalog in which only some streams are selected."""
+def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:
+    """A catalog in which only some streams are selected, each without some field."""
     catalog = TapFullstoryImports(validate_config=False, setup_mapper=False).catalog
     for entry in catalog.streams:
         entry.metadata.root.selected = entry.tap_stream_id in streams
+        if deselected := entry.metadata.get(("properties", without or "")):
+            deselected.selected = False
     return catalog.to_dict()
+
+
+def forms_of(key: str) -> dict[str, str]:
+    """The forms in which a key can get into a log."""
+
+    def in_base64(text: str) -> str:
+        return base64.b64encode(text.encode()).decode().rstrip("=")
+
+    percent, escaped = quote(key, safe=""), json.dumps(key)[1:-1]
+    return {
+        "raw": key,
+        "percent-encoded": percent,
+        "percent-encoded, lower case": re.sub(
+            "%..", lambda code: code[0].lower(), percent
+        ),
+        "base64": in_base64(key),
+        "base64 of a password": in_base64(f":{key}"),
+        "base64 of a user": in_base64(f"{key}:"),
+        "JSON": escaped,
+        "JSON with escaped slashes": escaped.replace("/", "\\/"),
+    }
+
+
+def _keys(arguments: list[str], environment: Mapping[str, str]) -> set[str]:
+    """The API keys in the settings of a run."""
+    found = [environment.get(PREFIX + "API_KEY")]
+    for option, path in pairwise(arguments):
+        if option == "--config":
+            with suppress(AttributeError, OSError, RecursionError, ValueError):
+                found.append(json.loads(Path(path).read_bytes()).get("api_key"))
+    keys = {key.strip().removeprefix("Basic ") for key in found if isinstance(key, str)}
+    return {key for key in keys if len(key) >= SHORTEST_KEY}
+
+
+def assert_no_key_in(log: str, keys: set[str]) -> None:
+    """No log shows a key, or the first part of one, in any form."""
+    shown = [
+        name
+        for key in keys
+        for name, form in forms_of(key).items()
+        if form[:SHOWN] in log
+    ]
+    assert not shown, f"The log shows the API key: {shown}."
 
 
 def run(
@@ -183,15 +295,21 @@ def run(
     *,
     environment: Mapping[str, str] | None = None,
     speed: float = SPEED,
+    pause: float = 0,
 ) -> Run:
     """Run the command line in this process, as a shell would see it.
+
+    Whatever the run does, its log must not show the API key.
 
     Args:
         arguments: The command line without the command.
         environment: Variables set for the run; no other variable of the tap's is seen.
         speed: How much faster the tap's clock runs than the real one.
+        pause: The real seconds for which the target stalls after each page of memory
+            that it reads from a pipe of that size; 0: it takes everything at once.
     """
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    sink = _StallingTarget(pause) if pause else io.BytesIO()
+    out = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     ours = {key: value for key, value in os.environ.items() if PREFIX not in key}
     with ExitStack() as stack:
@@ -210,11 +328,33 @@ def run(
         except BaseException:  # noqa: BLE001 - as the interpreter would
             status = 1
             traceback.print_exc()
-    return Run(
-        status,
-        out.buffer.getvalue(),
-        err.buffer.getvalue().decode(),
-    )
+    log = err.buffer.getvalue().decode()
+    assert_no_key_in(log, _keys(arguments, environment or {}))
+    return Run(status, sink.getvalue(), log)
+
+
+class _StallingTarget(io.FileIO):
+    """The writing end of a small pipe, with a reader that stalls."""
+
+    def __init__(self, pause: float) -> None:
+        self._source, sink = os.pipe()
+        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096)
+        super().__init__(sink, "wb")
+        self._pause, self._taken = pause, bytearray()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while piece := os.read(self._source, 4096):
+            self._taken += piece
+            time.sleep(self._pause)
+        os.close(self._source)
+
+    def getvalue(self) -> bytes:
+        """Close the pipe and return what came out of it."""
+        self.close()
+        self._reader.join()
+        return bytes(self._taken)
 
 
 def _process_state_kept() -> ExitStack:

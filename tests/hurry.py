@@ -6,8 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tap_fullstory_imports import clock
 from tap_fullstory_imports.__main__ import main
+from tap_fullstory_imports.fullstory import clock
 
 if TYPE_CHECKING:
     import threading

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from yaml import safe_dump, safe_load
 
 if TYPE_CHECKING:
     from tests.stand_in import StandIn
@@ -29,17 +30,17 @@ class Project:
         self.path = path
         self.output = path / "output"
         self.database = self.output / "fullstory.duckdb"
-        for name in ("scripts", "tests", "tap_fullstory_imports"):
-            shutil.copytree(ROOT / name, path / name)
-        shutil.copy(ROOT / "pyproject.toml", path)
-        # The arguments of pip stay the same, or Meltano would install the plugins anew.
-        definition = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        definition = definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
-        (path / "meltano.yml").write_text(definition, encoding="utf-8")
-        self.output.mkdir()
+        self._write()
+        self.output.mkdir(parents=True)
         (path / ".meltano").mkdir()
         for name in ("extractors", "loaders"):
             (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
+
+    def _write(self) -> None:
+        for name in ("scripts", "tests", "tap_fullstory_imports"):
+            shutil.copytree(ROOT / name, self.path / name)
+        shutil.copy(ROOT / "pyproject.toml", self.path)
+        (self.path / "meltano.yml").write_text(_definition(), encoding="utf-8")
 
     def run(
         self, *command: str, **environment: str
@@ -90,6 +91,29 @@ class Project:
         """Ask the DuckDB database that the pipeline has loaded into."""
         with duckdb.connect(self.database, read_only=True) as database:
             return database.execute(statement).fetchall()
+
+
+class FreshProject(Project):
+    """A project of a user's own: it has the plugins of this one and nothing else."""
+
+    def _write(self) -> None:
+        ours = safe_load(_definition())
+        copied = {
+            "default_environment": "dev",
+            "environments": [{"name": "dev"}, {"name": "prod"}],
+            "plugins": ours["plugins"],
+        }
+        text = safe_dump(copied, sort_keys=False)
+        (self.path / "meltano.yml").write_text(text, encoding="utf-8")
+
+
+def _definition() -> str:
+    """The project's `meltano.yml`, whose pins are those of this folder.
+
+    The arguments of pip stay the same, or Meltano would install the plugins anew.
+    """
+    definition = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+    return definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
 
 
 def _programs() -> str:

@@ -17,7 +17,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 import re
 import signal
 import socket
@@ -38,6 +37,8 @@ from urllib.parse import parse_qsl, unquote
 from aiohttp import web
 from multidict import CIMultiDict
 
+from tests import limiters
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     _Source: TypeAlias = bytes | Callable[[], list[dict[str, Any]]]
 
+ENDLESS = "endless "
 DEFAULT_API_KEY = "na1.c3RhbmQtaW4ta2V5.0123456789abcdef"
 
 EXAMPLE_EVENT: dict[str, Any] = {
@@ -112,6 +114,8 @@ class Answer:
             ``processing_body`` with 202, the documented body with a documented error,
             nothing with any other status.
         headers: Sent in addition. A 429 has no ``Retry-After`` unless it is given here.
+        early: The status of a head without a body that is sent at once, as if it were
+            the whole answer. The real answer follows after ``latency``.
         latency: Seconds before answering, on top of the server's and the job's.
         cut: Announce the whole body, send so many bytes of it, close the connection.
         drop: Close the connection without a byte.
@@ -125,6 +129,7 @@ class Answer:
     status: int | None = None
     body: bytes | str | dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    early: int | None = None
     latency: float = 0.0
     cut: int | None = None
     drop: bool = False
@@ -149,9 +154,14 @@ class Job:
         raw_pages: The text of each page's ``results``; wins over ``pages``.
         tokens: The ``next_page_token`` of each page of `/imports`; none where the
             list has ended. A token leads to the page after the first page that sent
-            it, so repeated ones loop; from the last page it leads there again.
-        total: ``total_records`` of `/imports`; `...`: the true count, None: left out.
-        status: The word of the status endpoint.
+            it, so repeated ones loop; from the last page it leads there again. One
+            that begins with `ENDLESS` leads to empty pages with fresh tokens for ever.
+        total: ``total_records`` of `/imports`; `...`: the true count, None: left out,
+            a list: one value for each page.
+        earlier: The import is still running: the rows at the first requests for a page
+            of `/imports`, one list for each request. Later requests get ``rows``.
+        status: The word of the status endpoint; None: left out.
+        words: The words of its first answers, one for each; ``status`` follows.
         imports: The status endpoint's count; None: the true one (0 while processing).
         failures: The rows of `/errors`.
         errors: The status endpoint's count; None: the true one (0 while processing).
@@ -179,8 +189,10 @@ class Job:
     pages: list[list[dict[str, Any]]] | None = None
     raw_pages: list[bytes | str] | None = None
     tokens: list[str] | None = None
-    total: str | int | EllipsisType | None = ...
-    status: str = "COMPLETED"
+    total: str | int | list[str | int | None] | EllipsisType | None = ...
+    earlier: list[list[dict[str, Any]]] = field(default_factory=list)
+    status: str | None = "COMPLETED"
+    words: list[str | None] = field(default_factory=list)
     imports: int | None = None
     failures: list[dict[str, Any]] = field(default_factory=list)
     errors: int | None = None
@@ -209,7 +221,9 @@ class Request:
         query: All parameters, decoded.
         headers: With their names as sent.
         at: `time.monotonic` of its arrival.
+        connection: The client's port: requests on one connection have the same.
         status: What was answered; 0: nothing (yet).
+        is_limited: Whether it was refused by the rate limit, so that no job was asked.
     """
 
     method: str
@@ -220,7 +234,9 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     at: float
+    connection: int = 0
     status: int = 0
+    is_limited: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,6 +263,7 @@ _DOCUMENTED_ERRORS = {
 _MOST_UNSENT = 1024 * 1024
 _OK = 200
 _PROCESSING = 202
+_TOO_MANY = 429
 _ENDPOINTS = ("imports", "errors", "status")
 _PATH = re.compile(r"/v2/events/batch/([^/]+)(?:/(imports|errors))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -312,7 +329,7 @@ class _Listing:
         self,
         pages: list[_Source],
         tokens: list[str],
-        total: str | int | None,
+        total: str | int | list[str | int | None] | None,
         schema: dict[str, Any] | None = None,
     ) -> None:
         self._pages = pages
@@ -337,8 +354,9 @@ class _Listing:
         key = page, include_schema
         if key not in self._bodies:
             rest: dict[str, Any] = {}
-            if self._total is not None:
-                rest["total_records"] = self._total
+            total = self._total[page] if isinstance(self._total, list) else self._total
+            if total is not None:
+                rest["total_records"] = total
             if page < len(self._tokens):
                 rest["next_page_token"] = self._tokens[page]
             tail = b"," + _dump(rest)[1:] if rest else b"}"
@@ -373,6 +391,7 @@ class _Served:
         self.job = job
         self._asked: Counter[str] = Counter()
         self._waits: Counter[str] = Counter()
+        self._words = iter(job.words)
         self._seed = zlib.crc32(job.job_id.encode())
         self._imported, pages = self._lay_out_imports()
         tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
@@ -385,6 +404,13 @@ class _Served:
                 failures, self._tokens("e", len(failures)), str(self._failed)
             ),
         }
+        self._earlier = iter([self._snapshot(rows) for rows in job.earlier])
+
+    def _snapshot(self, rows: list[dict[str, Any]]) -> _Listing:
+        """Lays out `/imports` as it was when it had only these rows."""
+        pages = self._lay_out(rows, 0, make_events)
+        total = str(len(rows)) if self.job.total is ... else self.job.total
+        return _Listing(pages, self._tokens("p", len(pages)), total, self.job.schema)
 
     def _lay_out_imports(self) -> tuple[int, list[_Source]]:
         job = self.job
@@ -463,6 +489,11 @@ class _Served:
             self._waits[endpoint] += 1
             return _Reply(_PROCESSING, self.job.processing_body)
         listing = self.listings[endpoint]
+        if query.get("page_token", "").startswith(ENDLESS):
+            fresh = f"{query['page_token']}+"
+            return _Reply(_OK, _dump({"results": [], "next_page_token": fresh}))
+        if endpoint == "imports":
+            listing = next(self._earlier, listing)
         page = listing.find(query.get("page_token", ""))
         if page is None:
             return _error(400, "invalid_argument", "invalid page_token")
@@ -480,8 +511,11 @@ class _Served:
         job = self.job
         # Asking for the status does not bring the job on; asking for either list does.
         ready = any(self._is_ready(endpoint, uptime) for endpoint in self.listings)
-        word = job.status if ready else "PROCESSING"
+        word = next(self._words, job.status) if ready else "PROCESSING"
+        ready = ready and word == job.status
         about = {"id": job.job_id, "status": word, "created": job.created}
+        if word is None:
+            del about["status"]
         if job.finished is not None and word != "PROCESSING":
             about["finished"] = job.finished
         imports = self._imported if ready else 0
@@ -493,35 +527,14 @@ class _Served:
         }
 
 
-class _Bucket:
-    """A token bucket: so many requests a second, so many at once."""
-
-    def __init__(self, rate: float, burst: int | None) -> None:
-        self._rate = rate
-        self._size = float(burst or max(1, int(rate)))
-        self._left = self._size
-        self._at = time.monotonic()
-
-    def take(self) -> float:
-        """Returns the seconds until the next request may come; 0: this one may."""
-        now = time.monotonic()
-        self._left = min(self._size, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return (1 - self._left) / self._rate
-        self._left -= 1
-        return 0.0
-
-
 class StandIn:
     """The server. A context manager: it serves in a thread of its own, on 127.0.0.1.
 
     Args:
         jobs: What it knows from the start.
         api_key: The key that may read everything.
-        readers: Keys that are valid but may not read import results.
-        rate_limit: Requests a second, over all endpoints; None: no limit.
-        burst: Requests at once; None: as many as in one second, at least one.
+        readers: Keys of the level Standard: they may read job statuses only.
+        limiter: Answers 429 to requests that exceed a rate limit, over all endpoints.
         latency: Seconds before every answer.
         port: 0: any free one.
         tls: Serve https with this; None: plain http.
@@ -536,8 +549,7 @@ class StandIn:
         *jobs: Job,
         api_key: str = DEFAULT_API_KEY,
         readers: tuple[str, ...] = (),
-        rate_limit: float | None = None,
-        burst: int | None = None,
+        limiter: limiters.Limiter | None = None,
         latency: float = 0.0,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
@@ -546,7 +558,7 @@ class StandIn:
         self.api_key = api_key
         self.url = ""
         self._readers = tuple(readers)
-        self._bucket = _Bucket(rate_limit, burst) if rate_limit else None
+        self._limiter = limiter
         self._latency = latency
         self._port = port
         self._tls = tls
@@ -640,17 +652,22 @@ class StandIn:
             query=query,
             headers=dict(http.headers),
             at=time.monotonic(),
+            connection=_port_of(http),
         )
         number = next(self._numbers)
         with self._lock:
             self._log[number] = request
         reply = self._refuse(request, http.headers.get("Authorization"))
+        if reply is not None and reply.status == _TOO_MANY:
+            request = dataclasses.replace(request, is_limited=True)
         answer = Answer()
         latency = self._latency
         if reply is None:
             served = self._jobs[job_id]
             answer = served.script(endpoint, token or "")
             latency += served.job.latency + answer.latency
+            if answer.early and http.transport is not None:
+                http.transport.write(b"HTTP/1.1 %d Early\r\n\r\n" % answer.early)
             if not (answer.drop or answer.hang):
                 uptime = request.at - self._started
                 reply = served.reply(endpoint, query, uptime, answer)
@@ -668,9 +685,7 @@ class StandIn:
 
     def _refuse(self, request: Request, authorization: str | None) -> _Reply | None:
         """Returns the answer to a request that reaches no job."""
-        wait = self._bucket.take() if self._bucket else 0.0
-        if wait:
-            headers = {"Retry-After": str(max(1, math.ceil(wait)))}
+        if self._limiter and (headers := self._limiter.refuse()) is not None:
             return dataclasses.replace(_error(429), headers=headers)
         if not request.endpoint:
             return _error(404)
@@ -678,10 +693,16 @@ class StandIn:
             reply = _error(405, "method_not_allowed", "Method not allowed")
             return dataclasses.replace(reply, headers={"Allow": "GET"})
         if authorization in {f"Basic {key}" for key in self._readers}:
-            return _error(403)
-        if authorization != f"Basic {self.api_key}":
+            if request.endpoint != "status":
+                return _error(403)
+        elif authorization != f"Basic {self.api_key}":
             return _error(401)
         return None if request.job_id in self._jobs else _error(404)
+
+
+def _port_of(http: web.BaseRequest) -> int:
+    peer = http.transport and http.transport.get_extra_info("peername")
+    return peer[1] if peer else 0
 
 
 def _close(http: web.BaseRequest, *, reset: bool = False) -> None:
@@ -925,7 +946,8 @@ def load(scenario: dict[str, Any], port: int = 0) -> StandIn:
 
     Args:
         scenario: Arguments of `StandIn` by name; ``jobs`` is a list of the fields of
-            `Job`, each answer of a script the fields of `Answer`.
+            `Job`, each answer of a script the fields of `Answer`; ``limiter`` has the
+            arguments of `limiters.limiter`.
         port: 0: any free one.
 
     Returns:
@@ -940,6 +962,8 @@ def load(scenario: dict[str, Any], port: int = 0) -> StandIn:
         body = fields.get("processing_body", "").encode()
         jobs.append(Job(**{**fields, "script": script, "processing_body": body}))
     named = {key: value for key, value in scenario.items() if key != "jobs"}
+    if limiter := named.get("limiter"):
+        named["limiter"] = limiters.limiter(**limiter)
     return StandIn(*jobs, port=port, **named)
 
 

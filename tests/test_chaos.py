@@ -20,6 +20,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.harness import Folder
+from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
 from tests.target import Target, events, failures, marks
 
@@ -119,8 +120,7 @@ class Trial:
         return StandIn(
             *jobs,
             latency=dice.choice((0.002, 0.01, 0.03)),
-            rate_limit=300 if self.is_throttled else None,
-            burst=30,
+            limiter=Bucket(300, 30) if self.is_throttled else None,
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gzip
 import json
 import os
 import subprocess
@@ -12,8 +11,6 @@ from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -25,9 +22,9 @@ if TYPE_CHECKING:
     from tests.harness import Folder
     from tests.stand_in import StandIn
 
+ROOT = Path(__file__).parent.parent
 VERSION = version("tap-fullstory-imports")
 STREAMS = ["import_errors", "import_jobs", "imported_events"]
-BATCH = {"format": "jsonl", "compression": "gzip"}
 
 
 def discover() -> dict[str, Any]:
@@ -246,6 +243,60 @@ def test_tests_need_settings() -> None:
         assert_refused(run([argument]), "`api_key`")
 
 
+# Before and after the run
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--discover"], []])
+def test_a_start_beside_jsonschema_2_says_in_a_sentence_what_to_do(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    """Some targets, `target-jsonl` for one, ask for that version."""
+    old = tmp_path / "jsonschema"
+    old.mkdir()
+    (old / "__init__.py").write_text(
+        "from jsonschema.validators import Draft3Validator, Draft4Validator, validate\n"
+        "from jsonschema.exceptions import ValidationError\n"
+        "__version__ = '2.6.0'\n"
+    )
+    (old / "validators.py").write_text(
+        "class Draft3Validator: ...\nclass Draft4Validator: ...\ndef validate(): ...\n"
+    )
+    (old / "exceptions.py").write_text("class ValidationError(Exception): ...\n")
+    done = subprocess.run(  # noqa: S603 - the tap itself
+        [sys.executable, "-m", "tap_fullstory_imports", *arguments],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [sentence] = done.stderr.splitlines()
+    for text in ("jsonschema", "target", "environment of its own"):
+        assert text in sentence
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX only")
+@pytest.mark.parametrize("closed", [">&-", ">/dev/full"])
+def test_a_stdout_that_cannot_be_written_ends_the_run_in_a_sentence(
+    tap: Folder, api: StandIn, closed: str
+) -> None:
+    """Closed, or on a disk that is full."""
+    api.add(Job("a", rows=make_events(3)))
+    line = [sys.executable, "-m", "tap_fullstory_imports", *tap.arguments(job_ids="a")]
+    done = subprocess.run(  # noqa: S603 - the tap itself
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *line],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    result = Run(done.returncode, b"", done.stderr)
+    assert_refused(result, "stdout")
+    assert len(result.errors) == 1
+
+
 # --catalog
 
 
@@ -297,20 +348,16 @@ def test_the_key_cannot_be_deselected(tap: Folder, api: StandIn, key: str) -> No
     assert key in done.of_type("SCHEMA")[0]["schema"]["properties"]
 
 
-def test_a_deselected_stream_asks_nothing_and_keeps_the_state(
-    tap: Folder, api: StandIn
-) -> None:
-    """What has been saved must not be erased."""
+def test_catalog_that_selects_no_stream_is_refused(tap: Folder, api: StandIn) -> None:
+    """And what has been saved is not erased."""
     api.add(Job("a", rows=make_events(2)), Job("b", rows=make_events(2)))
     saved = {"bookmarks": {"imported_events": {"completed_jobs": {"a": 2}}}}
     done = tap.run(
         job_ids=["a", "b"], state=saved, catalog=selecting(discover(), selected=False)
     )
-    assert done.status == 0
+    assert_refused(done, "catalog")
+    assert len(done.errors) == 1
     assert not api.requests
-    assert not done.records()
-    assert all(state == saved for state in done.states)
-    assert warnings(done)
 
 
 @pytest.mark.parametrize("place", ["replication_method", "metadata", "both"])
@@ -373,15 +420,29 @@ def test_a_damaged_catalog_is_refused(
     assert not api.requests
 
 
-def test_a_catalog_of_another_tap_selects_nothing_and_says_so(
-    tap: Folder, api: StandIn
+@pytest.mark.parametrize("names", [[], ["users"], ["Imported_Events", "users"]])
+def test_catalog_without_a_stream_of_this_tap_is_refused(
+    tap: Folder, api: StandIn, names: list[str]
 ) -> None:
     """Instead of a silent success."""
-    catalog = discover()
-    catalog["streams"][0]["tap_stream_id"] = catalog["streams"][0]["stream"] = "other"
-    done = tap.run(job_ids=["a"], catalog=catalog)
+    [stream] = discover()["streams"]
+    others = [{**stream, "tap_stream_id": name, "stream": name} for name in names]
+    done = tap.run(job_ids=["a"], catalog={"streams": others})
+    assert_refused(done, "catalog")
+    assert len(done.errors) == 1
     assert not api.requests
-    assert any("selects none" in warning for warning in warnings(done))
+
+
+def test_catalog_with_another_taps_stream_beside_ours_is_read(
+    tap: Folder, api: StandIn
+) -> None:
+    """Only ours."""
+    api.add(Job("a", rows=make_events(2)))
+    [stream] = discover()["streams"]
+    other = {**stream, "tap_stream_id": "users", "stream": "users"}
+    done = tap.run(job_ids=["a"], catalog={"streams": [other, stream]})
+    assert done.status == 0
+    assert done.completed() == {"a": 2}
 
 
 @pytest.mark.parametrize("option", ["--catalog", "--state"])
@@ -395,55 +456,7 @@ def test_a_file_that_does_not_exist_is_an_error_in_words(option: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-# --state
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "{",
-        "[]",
-        "5",
-        '"text"',
-        b"\xff\xfe",
-        '{"bookmarks": 5}',
-        '{"bookmarks": {"imported_events": {"completed_jobs": ["a"]}}}',
-        '{"bookmarks": {"imported_events": {"completed_jobs": {"a": "2"}}}}',
-        '{"bookmarks": {"imported_events": {"replication_key": "x"}}}',
-        pytest.param("[" * 100_000, id="nested deeply"),
-    ],
-)
-def test_a_damaged_state_is_a_warning_and_the_job_is_read_again(
-    tap: Folder, api: StandIn, content: str | bytes
-) -> None:
-    """And the state is whole afterwards."""
-    api.add(Job("a", rows=make_events(2)))
-    path = tap.write("broken.json", content)
-    done = tap.run("--state", str(path), job_ids=["a"])
-    assert done.status == 0
-    assert len(done.records()) == 2
-    assert done.state == {
-        "bookmarks": {"imported_events": {"completed_jobs": {"a": 2}}}
-    }
-    [warning] = warnings(done)
-    assert "state" in warning
-    assert "read again" in warning
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("content", ["", "{}", "null", '{"bookmarks": {}}'])
-def test_an_empty_state_is_that_of_a_first_run(
-    tap: Folder, api: StandIn, content: str
-) -> None:
-    """Everything is read."""
-    api.add(Job("a", rows=make_events(2)))
-    path = tap.write("empty.json", content)
-    done = tap.run("--state", str(path), job_ids=["a"])
-    assert done.status == 0
-    assert done.completed() == {"a": 2}
-
-
-# Stream maps, flattening, batches
+# Stream maps and flattening
 
 
 def test_stream_maps_change_records_and_schema(tap: Folder, api: StandIn) -> None:
@@ -488,6 +501,46 @@ def test_a_stream_map_can_rename_the_stream(tap: Folder, api: StandIn) -> None:
     assert not api.requests
 
 
+@pytest.mark.parametrize(
+    ("maps", "name"),
+    [
+        ({"import_event": {"user": None}}, "import_event"),
+        ({"imported_events": {"user": None}, "Import_Errors": {}}, "Import_Errors"),
+        ({"users_*": {"user": None}, "__else__": None}, "users_*"),
+        ({"mine": {"__source__": "imported_event"}}, "imported_event"),
+    ],
+)
+def test_stream_map_that_names_no_stream_is_refused_by_name(
+    tap: Folder, api: StandIn, maps: dict[str, Any], name: str
+) -> None:
+    """Or all rows would leave unmapped."""
+    api.add(Job("a", rows=make_events(2)))
+    done = tap.run(job_ids=["a"], stream_maps=maps)
+    assert_refused(done, "`stream_maps`", name)
+    assert len(done.errors) == 1
+    assert not api.requests
+
+
+@pytest.mark.parametrize(
+    ("maps", "name"),
+    [
+        ({"imported_*": {"more": "name"}}, "imported_events"),
+        ({"imported_events": {"more": "name"}, "__else__": None}, "imported_events"),
+        ({"mine": {"__source__": "imported_events", "more": "name"}}, "mine"),
+    ],
+)
+def test_stream_map_that_names_a_stream_in_any_way_is_applied(
+    tap: Folder, api: StandIn, maps: dict[str, Any], name: str
+) -> None:
+    """By a pattern, as a source, beside the key for all others."""
+    api.add(Job("a", rows=make_events(2)))
+    done = tap.run(job_ids=["a"], stream_maps=maps)
+    assert done.status == 0
+    assert [row["more"] for row in done.records(name)] == [
+        row["name"] for row in make_events(2)
+    ]
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2, 3])
 def test_flattening_makes_columns_of_nested_fields(
     tap: Folder, api: StandIn, depth: int
@@ -522,94 +575,3 @@ def test_flattening_makes_columns_of_nested_fields(
             }
         )
     assert done.completed() == {"a": 1}
-
-
-def batch_files(run: Run) -> list[Path]:
-    """The files that the BATCH messages of a run name."""
-    return [
-        Path(url2pathname(urlsplit(url).path))
-        for message in run.of_type("BATCH")
-        for url in message["manifest"]
-    ]
-
-
-def test_batches_hold_exactly_the_rows(
-    tap: Folder, api: StandIn, tmp_path: Path
-) -> None:
-    """Compressed files of JSON lines, announced before the STATE that counts them."""
-    wide = {
-        "name": "x",
-        "properties": {"n": 2**70, "text": "ü🧢\u2028\x00"},
-        "new": {"a": [1, None]},
-    }
-    api.add(Job("a", rows=make_events(250)), Job("b", rows=[wide]), Job("c", rows=[]))
-    plain = tap.run(job_ids=["a", "b", "c"])
-    folder = tmp_path / "batches"
-    folder.mkdir()
-    done = tap.run(
-        job_ids=["a", "b", "c"],
-        batch_config={"encoding": BATCH, "storage": {"root": folder.as_uri()}},
-    )
-    assert done.status == 0
-    assert not done.records()
-    rows = [
-        json.loads(line, parse_float=Decimal)
-        for path in batch_files(done)
-        for line in gzip.decompress(path.read_bytes()).split(b"\n")
-        if line
-    ]
-    assert rows == plain.records()
-    assert [message["encoding"] for message in done.of_type("BATCH")] == [BATCH]
-    assert done.completed() == {"a": 250, "b": 1, "c": 0}
-    kinds = [message["type"] for message in done.messages]
-    assert kinds[0] == "SCHEMA"
-    assert kinds.index("BATCH") < len(kinds) - 1
-    assert kinds[-1] == "STATE"
-
-
-def test_no_state_runs_ahead_of_the_batch_that_holds_its_rows(
-    tap: Folder, api: StandIn, tmp_path: Path
-) -> None:
-    """Small batches: each STATE names only jobs whose rows have been announced."""
-    api.add(*(Job(f"job-{number}", rows=make_events(7)) for number in range(9)))
-    job_ids = [f"job-{number}" for number in range(9)]
-    done = tap.run(
-        job_ids=job_ids,
-        batch_config={
-            "encoding": BATCH,
-            "storage": {"root": tmp_path.as_uri()},
-            "batch_size": 10,
-        },
-    )
-    assert done.status == 0
-    announced: list[str] = []
-    for message in done.messages:
-        if message["type"] == "BATCH":
-            for url in message["manifest"]:
-                path = Path(url2pathname(urlsplit(url).path))
-                lines = gzip.decompress(path.read_bytes()).splitlines()
-                announced += [json.loads(line)["job_id"] for line in lines]
-        elif message["type"] == "STATE":
-            completed = message["value"]["bookmarks"]["imported_events"][
-                "completed_jobs"
-            ]
-            assert all(announced.count(job_id) == 7 for job_id in completed)
-    assert done.completed() == dict.fromkeys(job_ids, 7)
-
-
-def test_a_failed_job_in_batches_is_not_bookmarked(
-    tap: Folder, api: StandIn, tmp_path: Path
-) -> None:
-    """The others are, and their rows lie in the files."""
-    script: dict[str, list[Answer | None]] = {"imports:1": [Answer(status=400)]}
-    api.add(
-        Job("a", rows=make_events(3), page_size=2, script=script),
-        Job("b", rows=make_events(2)),
-    )
-    done = tap.run(
-        job_ids=["a", "b"],
-        batch_config={"encoding": BATCH, "storage": {"root": tmp_path.as_uri()}},
-    )
-    assert done.status == 1
-    assert done.completed() == {"b": 2}
-    assert done.errors[-1].startswith("Job a failed: ")

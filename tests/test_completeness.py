@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 ROWS = make_events(5)
 
 
-def status(imports: Any, word: str = "COMPLETED", **more: Any) -> Answer:
-    return Answer(body={"imports": imports, "job": {"id": "a", "status": word}, **more})
+# Words that are not final: only COMPLETED and FAILED are. None: no word at all.
+UNFINISHED = ["PROCESSING", "QUEUED", "UNKNOWN", "processing", "completed", "", None]
+# Pages without rows that say as little as the API may say.
+SILENT: list[dict[str, Any]] = [
+    {},
+    {"results": []},
+    {"results": [], "total_records": "0"},
+]
+
+
+def status(imports: Any, word: str | None = "COMPLETED") -> Answer:
+    about = {"id": "a"} if word is None else {"id": "a", "status": word}
+    return Answer(body={"imports": imports, "job": about})
 
 
 def assert_incomplete(run: Run, *numbers: str) -> None:
@@ -47,11 +58,15 @@ def test_a_job_with_the_right_total_is_complete(
     assert api.asked("a", "status") == []
 
 
-@pytest.mark.parametrize("total", ["6", "4", 4, "0", None, "", "many", "-5", "5.5"])
+@pytest.mark.parametrize(
+    ("total", "page_size"),
+    [(total, 2) for total in ("6", "4", 4, None, "", "many", "-5", "5.5")]
+    + [("0", 5), ("3", 3)],
+)
 def test_rows_equal_to_the_imports_of_the_status_are_complete(
-    api: StandIn, tap: Folder, total: str | int | None
+    api: StandIn, tap: Folder, total: str | int | None, page_size: int
 ) -> None:
-    api.add(Job("a", rows=ROWS, page_size=2, total=total))
+    api.add(Job("a", rows=ROWS, page_size=page_size, total=total))
 
     run = tap.run(job_ids=["a"])
 
@@ -76,7 +91,9 @@ def test_a_total_of_another_type_counts_as_none(
     assert len(api.asked("a", "status")) == 1
 
 
-def test_the_word_of_the_status_does_not_matter(api: StandIn, tap: Folder) -> None:
+def test_failed_job_with_rows_equal_to_its_imports_is_complete(
+    api: StandIn, tap: Folder
+) -> None:
     api.add(Job("a", rows=ROWS, total="7", status="FAILED", errors=2))
 
     run = tap.run(job_ids=["a"])
@@ -155,6 +172,7 @@ def test_a_job_without_events_is_complete(
     assert run.status == 0
     assert run.records() == []
     assert run.completed() == {"a": 0}
+    assert len(api.asked("a", "status")) == 1
 
 
 def test_a_job_whose_events_all_failed_is_complete(api: StandIn, tap: Folder) -> None:
@@ -191,34 +209,33 @@ def test_a_status_without_a_count_does_not_confirm_a_job_without_rows(
     assert run.completed() == {}
 
 
-@pytest.mark.parametrize("body", [{"job": {}}, {"job": {"status": "UNKNOWN"}}])
-def test_answers_that_say_nothing_are_not_a_job_without_rows(
-    api: StandIn, tap: Folder, body: dict[str, Any]
+@pytest.mark.parametrize("body", SILENT)
+@pytest.mark.parametrize("word", UNFINISHED)
+def test_empty_answer_with_an_unfinished_word_defers_the_job(
+    api: StandIn, tap: Folder, word: str | None, body: dict[str, Any]
 ) -> None:
     script: dict[str, list[Answer | None]] = {
-        "imports": [Answer(body={})],
-        "status": [Answer(body=body)],
+        "imports": [Answer(body=body)] * 50,
+        "status": [status(0, word)] * 50,
     }
     api.add(Job("a", rows=ROWS, script=script))
 
-    first = tap.run(job_ids=["a"])
-    second = tap.run(job_ids=["a"], state=first.state)
+    run = tap.run(job_ids=["a"], job_wait_timeout=10)
 
-    assert first.status == 1
-    assert first.completed() == {}
-    assert "It is incomplete: 0 rows were read" in first.errors[-1]
-    assert "the pages report no total and the job's status nothing" in first.errors[-1]
-    assert second.status == 0
-    assert second.completed() == {"a": 5}
+    assert run.status == 0
+    assert run.completed() == {}
+    assert "deferred 1" in run.stderr
 
 
-def test_a_job_that_is_processing_again_is_not_decided_yet(
-    api: StandIn, tap: Folder
+@pytest.mark.parametrize("early", [0, 2])
+@pytest.mark.parametrize("word", UNFINISHED)
+def test_unfinished_word_is_polled_and_then_the_job_is_read_again(
+    api: StandIn, tap: Folder, word: str | None, early: int
 ) -> None:
-    early = {"results": ROWS[:2], "total_records": "4"}
+    page = {"results": ROWS[1 : 1 + early], "total_records": str(early * 2)}
     script: dict[str, list[Answer | None]] = {
-        "imports": [Answer(body=early), Answer(status=202)],
-        "status": [status(2, "PROCESSING")],
+        "imports": [Answer(body=page)],
+        "status": [status(early, word)],
     }
     api.add(Job("a", rows=ROWS, page_size=2, script=script))
 
@@ -232,14 +249,63 @@ def test_a_job_that_is_processing_again_is_not_decided_yet(
     assert run.errors == []
 
 
-@pytest.mark.parametrize(("choice", "exit_status"), [("defer", 0), ("fail", 1)])
-def test_a_job_that_stays_processing_at_the_check_is_unfinished(
-    api: StandIn, tap: Folder, choice: str, exit_status: int
+@pytest.mark.parametrize("body", [*SILENT, {"results": [], "total_records": "5"}])
+@pytest.mark.parametrize("word", ["COMPLETED", "FAILED"])
+def test_empty_answer_where_the_status_reports_rows_is_tried_again(
+    api: StandIn, tap: Folder, word: str, body: dict[str, Any]
 ) -> None:
-    script: dict[str, list[Answer | None]] = {"status": [status(5, "PROCESSING")] * 50}
+    script: dict[str, list[Answer | None]] = {"imports": [Answer(body=body)] * 2}
+    api.add(Job("a", rows=ROWS, status=word, script=script))
+
+    run = tap.run(job_ids=["a"], max_attempts=3)
+
+    assert run.status == 0
+    assert run.completed() == {"a": 5}
+    assert len(run.records()) == 5
+    assert len(api.asked("a", "imports")) == 3
+
+
+@pytest.mark.parametrize("body", SILENT)
+def test_empty_answers_where_the_status_reports_rows_fail_after_max_attempts(
+    api: StandIn, tap: Folder, body: dict[str, Any]
+) -> None:
+    script: dict[str, list[Answer | None]] = {"imports": [Answer(body=body)] * 20}
+    api.add(Job("a", rows=ROWS, script=script), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"], max_attempts=3)
+
+    assert run.status == 1
+    assert run.completed() == {"b": 5}
+    assert len(api.asked("a", "imports")) == 3
+    assert run.errors[-1].startswith("Job a failed: ")
+    assert "incomplete" in run.errors[-1]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"imports": 5}, {"imports": 5, "job": None}, {"imports": 5, "job": []}]
+)
+def test_status_without_a_job_is_tried_again(
+    api: StandIn, tap: Folder, body: dict[str, Any]
+) -> None:
+    script: dict[str, list[Answer | None]] = {"status": [Answer(body=body)] * 2}
     api.add(Job("a", rows=ROWS, total="6", script=script))
 
-    run = tap.run(job_ids=["a"], job_wait_timeout=20, unfinished_jobs=choice)
+    run = tap.run(job_ids=["a"], max_attempts=3)
+
+    assert run.status == 0
+    assert run.completed() == {"a": 5}
+    assert len(api.asked("a", "status")) == 3
+
+
+@pytest.mark.parametrize("word", UNFINISHED)
+@pytest.mark.parametrize(("choice", "exit_status"), [("defer", 0), ("fail", 1)])
+def test_rows_equal_to_the_imports_of_an_unfinished_status_are_not_complete(
+    api: StandIn, tap: Folder, choice: str, exit_status: int, word: str | None
+) -> None:
+    script: dict[str, list[Answer | None]] = {"status": [status(5, word)] * 50}
+    api.add(Job("a", rows=ROWS, total="6", script=script))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=10, unfinished_jobs=choice)
 
     assert run.status == exit_status
     assert run.completed() == {}

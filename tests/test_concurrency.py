@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_fullstory_imports import jobs as jobs_module
-from tap_fullstory_imports.client import FullstoryStream
+from tap_fullstory_imports.fullstory import Client, PageRead
+from tap_fullstory_imports.sync import Sync
 from tests.stand_in import Answer, Job, make_events
 
 if TYPE_CHECKING:
-    from tap_fullstory_imports.pages import Page
+    from tap_fullstory_imports.fullstory import Event
+    from tap_fullstory_imports.fullstory.pages import Page
     from tests.harness import Folder
     from tests.stand_in import StandIn
 
@@ -144,23 +145,22 @@ def test_memory_holds_two_pages_for_each_job_at_once(
 ) -> None:
     """Fetching is held back by whoever reads the rows."""
     kept = _Kept()
-    read_page = FullstoryStream.read_page
-    handle = jobs_module.Jobs._handle  # noqa: SLF001 - where pages are handed out
+    read_page, handle = Client.page, Sync.handle
 
-    def counted(self: FullstoryStream, job_id: str, paginator: Any) -> Page:
-        page = read_page(self, job_id, paginator)
+    def counted(self: Client, *args: Any) -> Page:
+        page = read_page(self, *args)
         kept.fetched += 1
         kept.most = max(kept.most, kept.fetched - kept.worked_on)
         return page
 
-    def slowly(self: jobs_module.Jobs, result: Any) -> Any:
-        yield from handle(self, result)
-        if result.page is not None:
+    def slowly(self: Sync, happened: Event) -> None:
+        handle(self, happened)
+        if isinstance(happened, PageRead):
             time.sleep(0.01)  # a target that is slower than the API
             kept.worked_on += 1
 
-    monkeypatch.setattr(FullstoryStream, "read_page", counted)
-    monkeypatch.setattr(jobs_module.Jobs, "_handle", slowly)
+    monkeypatch.setattr(Client, "page", counted)
+    monkeypatch.setattr(Sync, "handle", slowly)
     api.add(*(Job(name, rows=make_events(12), page_size=2) for name in NAMES))
     run = tap.run(job_ids=NAMES, concurrency=concurrency)
     assert run.status == 0

@@ -113,6 +113,28 @@ def test_the_status_counts_failed_events(tap: Folder, api: StandIn) -> None:
     assert "3 failed events" in run.errors[-1]
 
 
+@pytest.mark.parametrize("word", ["QUEUED", "processing", ""])
+def test_no_failures_with_an_unfinished_word_defer_the_job(
+    tap: Folder, api: StandIn, word: str
+) -> None:
+    """Only a job that has ended can be without failed events."""
+    api.add(Job("a", status=word))
+    run = tap.run(job_ids=["a"], job_wait_timeout=5)
+    assert (run.status, run.completed(STREAM)) == (0, {})
+    assert "deferred 1" in run.stderr
+
+
+def test_no_failures_of_a_completed_job_are_confirmed_by_its_status(
+    tap: Folder, api: StandIn
+) -> None:
+    """The status may leave `errors` out: the API documents it for failed jobs only."""
+    body = {"imports": 5, "job": {"id": "a", "status": "COMPLETED"}}
+    api.add(Job("a", script={"status": [Answer(200, body=body)]}))
+    run = tap.run(job_ids=["a"])
+    assert (run.status, run.completed(STREAM)) == (0, {"a": 0})
+    assert len(api.asked("a", "status")) == 1
+
+
 def test_only_the_endpoint_of_failed_events_is_asked(tap: Folder, api: StandIn) -> None:
     """With the tokens of its own pages, and without `include_schema`."""
     api.add(Job("a", failures=FAILURES, page_size=3))

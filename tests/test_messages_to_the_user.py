@@ -29,10 +29,6 @@ def summary_of(run: Run) -> list[float]:
     return [float(number) for number in found[0].groups()]
 
 
-def starting_with(run: Run, text: str) -> list[str]:
-    return [line for line in run.lines if line.startswith(text)]
-
-
 @pytest.mark.parametrize("done", [0, 1, 3])
 def test_the_jobs_to_read_and_those_already_read_are_counted(
     api: StandIn, tap: Folder, done: int
@@ -44,7 +40,7 @@ def test_the_jobs_to_read_and_those_already_read_are_counted(
     run = tap.run(job_ids=["a", "b", "c"], state=state)
 
     assert run.status == 0
-    assert f"Jobs to read: {3 - done}. Already read: {done}." in run.lines
+    assert f"Jobs to read: {3 - done}. Already read: {done}." in run.stderr
     assert summary_of(run)[:2] == [3 - done, done]
 
 
@@ -52,16 +48,16 @@ def test_every_finished_job_has_a_line(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, page_size=2), Job("empty"))
     api.add(Job("large", rows=[{"name": "x"}] * 1_234, page_size=1_000))
 
-    run = tap.run(job_ids=["a", "empty", "large"])
+    run = tap.run(job_ids=["a", "empty", "large"], speed=1)
 
     for job_id, rows, pages in (
         ("a", "5", 3),
         ("empty", "0", 1),
         ("large", "1,234", 2),
     ):
-        lines = starting_with(run, f"Job {job_id}: {rows} rows in {pages} page")
-        assert len(lines) == 1
-        assert re.search(r", \d+\.\d s\.$", lines[0])
+        [line] = run.about(job_id)
+        assert line.startswith(f"Job {job_id}: {rows} rows in {pages} page")
+        assert re.search(r", \d+\.\d s\.$", line)
 
 
 def test_a_short_job_has_no_other_line(api: StandIn, tap: Folder) -> None:
@@ -69,7 +65,7 @@ def test_a_short_job_has_no_other_line(api: StandIn, tap: Folder) -> None:
 
     run = tap.run(job_ids=["a"], speed=1)
 
-    assert len(starting_with(run, "Job a")) == 1
+    assert len(run.about("a")) == 1
 
 
 def test_a_long_job_says_how_far_it_is_every_ten_seconds(
@@ -79,10 +75,10 @@ def test_a_long_job_says_how_far_it_is_every_ten_seconds(
 
     run = tap.run(job_ids=["a"])
 
-    (end,) = starting_with(run, "Job a: 12 rows in 12 pages, ")
+    *progress, end = run.about("a")
+    assert end.startswith("Job a: 12 rows in 12 pages, ")
     seconds = float(end.split()[-2])
     assert seconds > 60
-    progress = [line for line in starting_with(run, "Job a") if "so far" in line]
     assert len(progress) >= int(seconds / 10) - 1
     counts = []
     for line in progress:
@@ -101,7 +97,7 @@ def test_a_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> No
     run = tap.run(job_ids=["a"])
 
     assert run.status == 0
-    progress = [line for line in starting_with(run, "Job a") if "so far" in line]
+    progress = [line for line in run.about("a") if "so far" in line]
     assert len(progress) >= 5  # over 60 seconds
 
 
@@ -112,11 +108,11 @@ def test_a_long_wait_leaves_no_silence(api: StandIn, tap: Folder) -> None:
     run = tap.run(job_ids=["a"])
 
     assert run.status == 0
-    lines = starting_with(run, "Waiting")
+    lines = [line for line in run.lines if line.startswith("Waiting")]
     assert len(lines) >= 5
     seconds = [float(re.findall(r"(\d+) s", line)[-1]) for line in lines]
     assert seconds == sorted(seconds, reverse=True)
-    assert all("job a" in line for line in lines)
+    assert all("rate limit" in line for line in lines)
 
 
 def test_waiting_for_a_job_is_said_at_least_every_ten_seconds(
@@ -173,6 +169,31 @@ def test_the_summary_of_a_mixed_run_is_right(api: StandIn, tap: Folder) -> None:
     assert {line.split()[1] for line in run.lines[-2:]} == {"bad", "down"}
 
 
+@pytest.mark.parametrize(
+    ("maps", "written"),
+    [
+        (None, 5),
+        ({"imported_events": {"__filter__": "name == 'keep'"}}, 2),
+        ({"imported_events": {"__filter__": "name == 'none'"}}, 0),
+        ({"imported_events": {"name": "name.upper()"}}, 5),
+    ],
+)
+def test_rows_left_out_by_a_filter_are_counted_as_filtered(
+    api: StandIn, tap: Folder, maps: object, written: int
+) -> None:
+    names = ["keep", "drop", "drop", "keep", "drop"]
+    api.add(Job("a", rows=[{"name": name} for name in names]))
+
+    run = tap.run(job_ids=["a"], stream_maps=maps)
+
+    assert run.completed() == {"a": 5}
+    assert len(run.records()) == written
+    assert "imported_events: rows written" in run.stderr
+    counts = run.counts["imported_events"]
+    assert (counts["rows written"], counts["filtered"]) == (written, 5 - written)
+    assert run.summary["rows"] == written
+
+
 def test_the_summary_comes_also_when_the_key_is_refused(
     api: StandIn, tap: Folder
 ) -> None:
@@ -197,7 +218,7 @@ def test_stdout_holds_messages_only(api: StandIn, tap: Folder) -> None:
     }
 
 
-def test_messages_hold_no_rows_and_no_key(api: StandIn, tap: Folder) -> None:
+def test_messages_hold_no_rows(api: StandIn, tap: Folder) -> None:
     row = {"name": "private-name", "properties": {"x": "private-property"}}
     api.add(Job("a", rows=[row] * 3, total="9", imports=9))
 
@@ -205,4 +226,3 @@ def test_messages_hold_no_rows_and_no_key(api: StandIn, tap: Folder) -> None:
 
     assert run.status == 1
     assert "private" not in run.stderr
-    assert api.api_key not in run.stderr

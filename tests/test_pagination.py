@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_fullstory_imports.pages import UnreadableAnswerError
-from tap_fullstory_imports.pagination import (
+from tap_fullstory_imports.fullstory.pages import UnreadableAnswerError
+from tap_fullstory_imports.fullstory.pagination import (
     NextPageTokenPaginator,
     RepeatedTokenError,
 )
@@ -214,6 +214,59 @@ def test_a_repeated_token_fails_the_job_and_no_other(
     assert run.completed() == {"b": 1}
     assert [row["name"] for row in run.records() if row["job_id"] == "b"] == ["two"]
     assert len(api.asked("loop", "imports")) <= len(tokens)
+
+
+@pytest.mark.parametrize("total", ["10", 3, "1"])
+def test_pages_with_more_rows_than_the_total_and_still_a_token_fail_the_job(
+    api: StandIn, tap: Folder, total: str | int
+) -> None:
+    """They would never end, though each has a fresh token."""
+    api.add(Job("endless", pages=[ONE * 10] * 300, total=total), Job("b", rows=TWO))
+
+    run = tap.run(job_ids=["endless", "b"])
+
+    assert run.status == 1
+    assert run.completed() == {"b": 1}
+    assert len(api.asked("endless", "imports")) <= 2
+    assert "Job endless failed" in run.errors[-1]
+    assert "more rows" in run.errors[-1]
+
+
+def test_as_many_rows_as_the_total_may_be_followed_by_an_empty_page(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", pages=[ONE, TWO, [], []]))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 2}
+
+
+@pytest.mark.parametrize("before", [[], [ONE]], ids=["from the start", "after a row"])
+def test_more_than_a_hundred_empty_pages_in_a_row_fail_the_job(
+    api: StandIn, tap: Folder, before: list[Rows]
+) -> None:
+    pages = [*before, *[[]] * 300, TWO]
+    api.add(Job("endless", pages=pages), Job("b", rows=TWO))
+
+    run = tap.run(job_ids=["endless", "b"])
+
+    assert run.status == 1
+    assert run.completed() == {"b": 1}
+    assert 101 <= len(api.asked("endless", "imports")) <= 102
+    assert "Job endless failed" in run.errors[-1]
+    assert "empty" in run.errors[-1]
+
+
+def test_a_hundred_empty_pages_in_a_row_are_read(api: StandIn, tap: Folder) -> None:
+    """Each row starts the count anew."""
+    api.add(Job("a", pages=[*[[]] * 100, ONE, *[[]] * 100, TWO]))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 2}
 
 
 def test_jobs_may_use_the_same_tokens(api: StandIn, tap: Folder) -> None:

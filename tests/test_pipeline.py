@@ -6,15 +6,14 @@ import json
 import re
 import shutil
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
-from yaml import safe_load
 
-from tests.harness import run
-from tests.project import ROOT, Project, blocks
+from tests.project import FreshProject, Project, blocks
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
@@ -40,6 +39,13 @@ def api() -> Iterator[StandIn]:
         yield stand_in
 
 
+def moment(text: str) -> datetime:
+    """A time in UTC as DuckDB hands it out."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    whole = datetime.fromisoformat(seconds)
+    return whole + timedelta(seconds=float(f"0.{fraction}")) if fraction else whole
+
+
 def plain(value: object) -> object:
     """A JSON value as it is, numbers as they are read back."""
     return json.loads(value) if isinstance(value, str) else value
@@ -63,7 +69,8 @@ class TestPipeline:
             assert plain(user) == source.get("user")
             assert plain(session) == source.get("session")
             assert plain(context) == source.get("context")
-            assert (name, timestamp) == (source["name"], source["timestamp"])
+            assert name == source["name"]
+            assert timestamp == moment(source["timestamp"])
             assert plain(properties) == source.get("properties")
         errors = project.query("SELECT code FROM import_errors ORDER BY error_index")
         assert [code for (code,) in errors] == [one["code"] for one in FAILURES]
@@ -144,29 +151,30 @@ class TestPipeline:
         assert not re.search(asked, second.stdout)
 
 
-def test_no_time_reaches_the_duckdb_target_as_one() -> None:
-    """Its release loses the first row of a batch over it, so all are overridden."""
-    project = safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    (dev,) = [one for one in project["environments"] if one["name"] == "dev"]
-    (extractor,) = dev["config"]["plugins"]["extractors"]
-    catalog = json.loads(run(["--discover"]).stdout)
-    times = {
-        (stream["stream"], name)
-        for stream in catalog["streams"]
-        for name, field in stream["schema"]["properties"].items()
-        if field.get("format") == "date-time"
-    }
-    overridden = {
-        (stream, name)
-        for stream, fields in extractor["schema"].items()
-        for name, field in fields.items()
-        if field == {"type": ["string", "null"]}
-    }
-    assert overridden == times
-
-
-def test_the_database_is_of_one_version() -> None:
-    """Where it is loaded and where it is read."""
-    (version,) = re.findall(r"duckdb==(\d\S+)\n", (ROOT / "meltano.yml").read_text())
-    pins = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
-    assert f"\nduckdb=={version} " in pins
+@pytest.mark.e2e
+@pytest.mark.parametrize("kind", [FreshProject, Project])
+def test_no_batch_loses_a_row(tmp_path: Path, kind: type[Project]) -> None:
+    """Neither in a project that has only copied the plugins, nor in production."""
+    project, names = kind(tmp_path), [f"job-{number}" for number in range(7)]
+    jobs = (Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names)
+    with StandIn(*jobs) as api:
+        done = project.run_pipeline(
+            api,
+            *names,
+            settings={
+                "MELTANO_ENVIRONMENT": "prod",
+                "TARGET_DUCKDB_BATCH_SIZE_ROWS": "3",
+            },
+        )
+    assert done.returncode == 0, done.stderr
+    times = "SELECT job_id, created_at < finished_at FROM import_jobs ORDER BY 1"
+    assert project.query(times) == [(name, True) for name in names]
+    events = "SELECT job_id, event_index FROM imported_events ORDER BY ALL"
+    assert project.query(events) == [(name, n) for name in names for n in range(5)]
+    errors = "SELECT job_id, error_index FROM import_errors ORDER BY ALL"
+    assert project.query(errors) == [(name, n) for name in names for n in range(2)]
+    (columns,) = project.query(
+        "SELECT list(DISTINCT data_type) FROM information_schema.columns"
+        " WHERE column_name IN ('timestamp', 'created_at', 'finished_at')"
+    )
+    assert columns == (["TIMESTAMP"],)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +18,13 @@ from benchmarks.measure import Run
 from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import PREFIX, run
+from tests.project import blocks
+from tests.stand_in import Job, StandIn, make_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.harness import Folder
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -131,3 +138,76 @@ def test_the_figures_are_those_that_were_measured() -> None:
     facts = (kept["rounds"], kept["command"], kept["machine"])
     summary = results.to_summary(found, *facts)
     assert f"<!-- make bench -->\n{summary}\n<!-- end -->" in README
+
+
+WHOLE = """
+for line in sys.stdin:
+    if json.loads(line)["type"] == "STATE":
+        print(json.dumps(json.loads(line)["value"]))
+"""
+SAVED = {"bookmarks": {"imported_events": {"completed_jobs": {"old": 1}}}}
+# A target, its exit status, and whether its state may be saved.
+TARGETS = {
+    "takes all": (WHOLE, 0, True),
+    "dies at once": ("sys.exit(3)", 3, False),
+    "dies before its first state": ("sys.stdin.readline(); sys.exit(3)", 3, False),
+    "dies in its first state": (
+        "print('{\"bookmarks\": {}', end='', flush=True); os._exit(3)",
+        3,
+        False,
+    ),
+    "dies in its second state": (
+        WHOLE + "print('{\"bookmarks\": {', end='', flush=True); os._exit(3)",
+        3,
+        True,
+    ),
+}
+
+
+def in_shell(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in bash, with the programs of the folder and of the tap."""
+    ours = [str(folder), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return subprocess.run(  # noqa: S603 - the README's own
+        ["/bin/bash", "-c", script],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join(ours),
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "errexit"),
+    [(None, ""), (SAVED, "set -e\n")],
+    ids=["first run", "later run, set -e"],
+)
+@pytest.mark.parametrize("kind", TARGETS)
+def test_the_recipe_leaves_a_whole_state_whatever_the_target_does(
+    tap: Folder, api: StandIn, kind: str, before: object, errexit: str
+) -> None:
+    """Without Meltano, with any target."""
+    body, status, is_saved = TARGETS[kind]
+    api.add(Job("a", rows=make_events(3)))
+    tap.arguments(job_ids=["a"])  # writes the settings
+    target = tap.write(
+        "your-target", f"#!{sys.executable}\nimport json, os, sys\n{body}"
+    )
+    target.chmod(0o755)
+    if before is not None:
+        tap.write("state.json", before)
+    (_, _, recipe) = blocks("Run it", "sh")
+
+    done = in_shell(tap.path, errexit + recipe)
+
+    assert done.returncode == status, done.stderr
+    state = json.loads((tap.path / "state.json").read_text(encoding="utf-8"))
+    if is_saved:
+        assert state["bookmarks"]["imported_events"]["completed_jobs"]["a"] == 3
+    else:
+        assert state == (before or {})

@@ -16,11 +16,13 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import PREFIX, Run, run
+from tests.harness import PREFIX, Run, forms_of, run
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.harness import Folder
 
 LEVELS = ["DEBUG", "INFO", "ERROR"]
@@ -121,6 +123,53 @@ def test_no_answer_of_the_server_makes_the_key_appear(
     )
     assert_hidden(done)
     assert (" | DEBUG " in done.stderr) is (level == "DEBUG")
+
+
+LONG_KEY = 'na1.c2VjcmV0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
+"""A key in which every form differs, and which is longer than an example in a log."""
+FORMS = forms_of(LONG_KEY)
+
+
+def answered(form: str) -> dict[str, Any]:
+    return {"imports": [Answer(400, body={"code": "odd", "message": form})]}
+
+
+PLACES: dict[str, Callable[[str], tuple[Job, dict[str, Any]]]] = {
+    "timestamp": lambda form: (Job("a", rows=[{"timestamp": form}]), {}),
+    "message": lambda form: (Job("a", script=answered(f"key {form} is odd")), {}),
+    "cut message": lambda form: (Job("a", script=answered("x" * 170 + form)), {}),
+    "job ID": lambda form: (Job("a"), {"job_ids": ["a", form]}),
+    "jobs file": lambda form: (Job("a"), {"jobs_file": f"no/{form}"}),
+    "name of a setting": lambda form: (Job("a"), {form: "x"}),
+    "name of a map": lambda form: (Job("a"), {"stream_maps": {form: {}}}),
+    "map": lambda form: (
+        Job("a"),
+        {"stream_maps": {"imported_events": {"x": f"'{form}' +"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_the_log_has_stars_for_the_key_in_any_form_at_any_place(
+    tap: Folder,
+    place: Callable[[str], tuple[Job, dict[str, Any]]],
+    form: str,
+) -> None:
+    """Also where a text is cut in the middle of it."""
+    job, settings = place(form)
+    with StandIn(job, api_key=LONG_KEY) as api:
+        tap.api = api
+        done = run_at("DEBUG", tap.arguments(**{"job_ids": ["a"], **settings}))
+    assert "***" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None:
+    """What comes before and after it in a line stays."""
+    answer = Answer(400, body={"code": "odd", "message": f"before {KEY} after"})
+    api.add(Job("a", script={"imports": [answer]}))
+    assert "400 odd: before *** after" in tap.run(job_ids=["a"]).errors[-1]
 
 
 @pytest.mark.parametrize("form", ["Basic {}", " basic {} \n"])
@@ -322,13 +371,11 @@ def test_a_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
     api.add(Job("a", rows=make_events(1)))
     for state in (
         KEY,
-        {"key": KEY},
-        {"bookmarks": {"imported_events": {"key": KEY}}},
         {"bookmarks": {"imported_events": {"completed_jobs": {"a": KEY}}}},
         {"bookmarks": {"imported_events": {"completed_jobs": KEY}}},
     ):
         done = run_at("DEBUG", tap.arguments(job_ids=["a"], state=state))
-        assert done.status == 0
+        assert done.status == 1
         assert_hidden(done)
 
 
@@ -373,6 +420,7 @@ def test_the_settings_do_not_show_the_key_when_they_are_printed() -> None:
     """As a debugger or a careless log line would."""
     tap = TapFullstoryImports(config={"api_key": KEY, "job_ids": ["a"]})
     assert KEY not in repr(tap.settings)
+    assert tap.settings
     assert tap.settings.api_key == KEY
     logging.getLogger(__name__).debug("%s", tap.settings)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -73,7 +73,7 @@ def test_the_parts_are_about_equal() -> None:
 
 
 def test_a_run_reads_its_part_only(tap: Folder, api: StandIn) -> None:
-    """And leaves the jobs of the other parts out of its state."""
+    """And bookmarks no job of another part."""
     names = [f"job-{number}" for number in range(9)]
     api.add(*(Job(name, rows=make_events(2)) for name in names))
     runs = [tap.run(job_ids=names, shard=f"{part}/3") for part in (1, 2, 3)]
@@ -81,6 +81,40 @@ def test_a_run_reads_its_part_only(tap: Folder, api: StandIn) -> None:
     completed = [job for run in runs for job in run.completed()]
     assert sorted(completed) == names
     assert len(api.requests) == len(names)
+
+
+def test_a_run_of_a_part_says_which_part_and_how_many_jobs(
+    tap: Folder, api: StandIn
+) -> None:
+    """Once, whatever the number of streams; a run of all jobs says nothing."""
+    tap.streams = ("imported_events", "import_errors", "import_jobs")
+    names = [f"job-{number}" for number in range(9)]
+    api.add(*(Job(name, rows=make_events(2)) for name in names))
+    sizes = []
+    for part in (1, 2, 3):
+        run = tap.run(job_ids=names, shard=f"{part}/3")
+        sizes.append(len(run.completed()))
+        shown = [line for line in run.lines if line.startswith("Shard ")]
+        assert shown == [f"Shard {part}/3: {sizes[-1]} of 9 jobs."]
+    assert sum(sizes) == 9
+    assert "Shard" not in tap.run(job_ids=names).stderr
+
+
+def test_parts_that_share_a_state_keep_each_others_bookmarks(
+    tap: Folder, api: StandIn
+) -> None:
+    """One after the other; the second round asks for nothing."""
+    names = [f"job-{number}" for number in range(9)]
+    api.add(*(Job(name, rows=make_events(2)) for name in names))
+    state: dict[str, Any] = {}
+    for asked in (len(names), 0):
+        api.clear()
+        for part in (1, 2, 3):
+            run = tap.run(job_ids=names, shard=f"{part}/3", state=state)
+            assert run.status == 0
+            state = run.state
+        assert len(api.requests) == asked
+    assert run.completed() == dict.fromkeys(names, 2)
 
 
 def test_a_part_without_jobs_is_a_good_run(tap: Folder, api: StandIn) -> None:

@@ -11,8 +11,13 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_fullstory_imports.pages import UnreadableAnswerError, decode_value, page_of
-from tap_fullstory_imports.replication import JobStream
+from tap_fullstory_imports import sync
+from tap_fullstory_imports.fullstory.pages import (
+    UnreadableAnswerError,
+    decode_value,
+    page_of,
+)
+from tap_fullstory_imports.outputs import MappedRecords
 from tests.harness import Folder
 from tests.stand_in import Job, StandIn, make_events
 
@@ -78,10 +83,10 @@ def without_times(run: Run) -> list[dict[str, Any]]:
 
 
 def both(folder: Folder, **changes: Any) -> tuple[Run, Run]:
-    """A run by the short path and one by the SDK's."""
+    """A run by the short path and one by the stream maps."""
     short = folder.run(job_ids=["a"], **changes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JobStream, "_is_plain", property(lambda _: False))
+        patch.setattr(sync, "output_of", MappedRecords)
         return short, folder.run(job_ids=["a"], **changes)
 
 

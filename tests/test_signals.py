@@ -36,6 +36,7 @@ SIGNALS = pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 SMALL = [{"name": "x", "properties": {"text": "y" * 300}}] * 500
+STALLED = {f"job-{index}": len(SMALL) for index in range(50)}
 
 
 @pytest.fixture
@@ -210,18 +211,49 @@ def test_a_signal_ends_a_run_that_is_writing(  # noqa: PLR0913, PLR0917
     assert "Traceback" not in err
 
 
-@SIGNALS
-def test_a_signal_ends_a_run_whose_target_does_not_read(
-    api: StandIn, start: Start, number: int, status: int
-) -> None:
-    totals = {f"job-{index}": len(SMALL) for index in range(50)}
-    api.add(*(Job(job_id, rows=SMALL, page_size=250) for job_id in totals))
-    process = start(job_ids=list(totals))
+def stalled(api: StandIn, start: Start, speed: float) -> subprocess.Popen[bytes]:
+    """A run that is blocked because its target does not read."""
+    api.add(*(Job(job_id, rows=SMALL, page_size=250) for job_id in STALLED))
+    process = start(job_ids=[*STALLED], speed=speed)
     until(lambda: bytes_waiting(out_of(process)) > 60_000)
+    return process
+
+
+@SIGNALS
+@BUFFERING
+def test_target_that_reads_again_after_a_signal_gets_whole_lines_and_a_state(  # noqa: PLR0913, PLR0917
+    api: StandIn,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    unbuffered: str,
+    number: int,
+    status: int,
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    process = stalled(api, start, speed=4)
 
     process.send_signal(number)
+    time.sleep(1.6)  # 6.4 of the 10 seconds that the target has
+    began = time.monotonic()
+    out, err = process.communicate(timeout=20)
+
+    assert time.monotonic() - began < LIMIT
+    assert process.returncode == status
+    assert_state_fits(messages_of(out), STALLED)
+    assert "Traceback" not in err.decode()
+
+
+@SIGNALS
+def test_target_that_never_reads_ends_a_signalled_run_after_ten_seconds(
+    api: StandIn, start: Start, number: int, status: int
+) -> None:
+    process = stalled(api, start, speed=20)
+
+    process.send_signal(number)
+    began = time.monotonic()
     process.wait(timeout=LIMIT)
 
+    assert time.monotonic() - began > 0.4  # 10 of its seconds are half of one here
     assert process.returncode == status
     out, err = process.communicate(timeout=20)
     # The line that was being written could not be finished: nobody took it.
@@ -230,6 +262,20 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
         if message["type"] == "STATE":
             assert completed_in(message) == {}
     assert "Traceback" not in err.decode()
+
+
+def test_target_that_dies_after_a_signal_ends_the_run_at_once(
+    api: StandIn, start: Start
+) -> None:
+    process = stalled(api, start, speed=1)
+
+    process.send_signal(signal.SIGTERM)
+    out_of(process).close()
+
+    process.wait(timeout=LIMIT)
+    assert process.returncode in {1, 143}
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
 
 
 def test_ctrl_c_ends_a_run_that_is_being_loaded() -> None:

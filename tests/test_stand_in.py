@@ -10,15 +10,18 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import pytest
 
+from tests.limiters import Bucket, FixedWindow, SlidingWindow
 from tests.stand_in import (
     DEFAULT_API_KEY,
     DEMO,
+    ENDLESS,
     EXAMPLE_EVENT,
     Answer,
     Job,
@@ -29,7 +32,10 @@ from tests.stand_in import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.limiters import Limiter
 
 ROWS = [{"name": f"Event {number}"} for number in range(7)]
 ERRORS = {
@@ -178,6 +184,15 @@ def test_repeated_tokens_loop() -> None:
     assert tokens == ["A", "B", "A", "B", "A"]
 
 
+def test_endless_token_leads_from_empty_page_to_empty_page() -> None:
+    with StandIn(Job("a", ROWS)) as api:
+        first = get(api, f"a/imports?page_token={quote(ENDLESS)}").json()
+        token = quote(first["next_page_token"])
+        second = get(api, f"a/imports?page_token={token}").json()
+    assert first["results"] == second["results"] == []
+    assert first["next_page_token"] != second["next_page_token"]
+
+
 def test_last_token_may_be_empty_or_lead_nowhere_new() -> None:
     """The last page may carry an empty token, or one that leads to itself."""
     jobs = Job("a", ROWS, tokens=[""]), Job("b", ROWS, tokens=["B"])
@@ -195,6 +210,22 @@ def test_total_is_sent_as_given(total: str | int | None) -> None:
         page = get(api, "a/imports").json()
     assert page.get("total_records") == total
     assert ("total_records" in page) == (total is not None)
+
+
+def test_total_and_rows_may_change_from_request_to_request() -> None:
+    """Each page has its own total, and an import that runs adds rows in between."""
+    script: dict[str, list[Answer | None]] = {"imports": [None, Answer(status=500)]}
+    job = Job("a", ROWS[:5], page_size=2, earlier=[ROWS[:1], ROWS[:3]], script=script)
+    with StandIn(job, Job("b", pages=[[], []], total=["3", None])) as api:
+        answers = [get(api, "a/imports") for _ in range(4)]
+        totals = [page.json().get("total_records") for page in answers]
+        assert totals == ["1", None, "3", "5"]
+        assert [len(page.json().get("results", ())) for page in answers] == [1, 0, 2, 2]
+        assert get(api, "a").json()["imports"] == 5
+        first = get(api, "b/imports").json()
+        second = get(api, f"b/imports?page_token={quote(first['next_page_token'])}")
+        assert first["total_records"] == "3"
+        assert "total_records" not in second.json()
 
 
 def test_lone_surrogates_and_other_text_survive() -> None:
@@ -272,6 +303,16 @@ def test_status_may_differ_from_the_pages() -> None:
     assert "finished" not in answer["job"]
 
 
+def test_words_of_the_status_come_one_after_another() -> None:
+    """Until the last one the job has no counts and is not finished."""
+    with StandIn(Job("a", ROWS, words=["QUEUED", None])) as api:
+        answers = [get(api, "a").json() for _ in range(3)]
+    words = [answer["job"].get("status") for answer in answers]
+    assert words == ["QUEUED", None, "COMPLETED"]
+    assert [answer["imports"] for answer in answers] == [0, 0, 7]
+    assert "status" not in answers[1]["job"]
+
+
 def test_processing_for_some_answers() -> None:
     """So many answers of 202 for each list; the status follows."""
     with StandIn(Job("a", ROWS, processing=2, processing_body=b"soon")) as api:
@@ -316,9 +357,10 @@ def test_only_the_raw_key_after_basic_is_accepted(authorization: str | None) -> 
 
 
 def test_keys() -> None:
-    """The server has a key of its own; a key that may only read little gets 403."""
+    """The server has a key of its own; a key of the level Standard reads statuses."""
     with StandIn(Job("a", ROWS), api_key="secret", readers=("low",)) as api:
         assert get(api, "a/imports", "Basic secret").status == 200
+        assert get(api, "a", "Basic low").status == 200
         response = get(api, "a/imports", "Basic low")
         assert get(api, "a/imports").status == 401
     assert (response.status, response.json()) == (403, ERRORS[403])
@@ -565,6 +607,17 @@ def test_raw_bytes_instead_of_an_answer() -> None:
         assert body == b"x" * 3_000_000
 
 
+def test_early_answer_is_followed_by_the_real_one_on_the_same_connection() -> None:
+    """A client that takes it for the whole answer reads the real one next time."""
+    answer = Answer(early=103, latency=0.1)
+    job = Job("a", ROWS, script={"status": [answer]})
+    with StandIn(job) as api, closing(connect(api)) as connection:
+        early = ask(connection, "/v2/events/batch/a")
+        late = ask(connection, "/v2/events/batch/a/imports")
+    assert (early.status, early.body) == (103, b"")
+    assert late.json()["job"]["id"] == "a"
+
+
 def test_latencies_add_up_and_do_not_block_others() -> None:
     """The server's, the job's and the answer's; requests wait at the same time."""
     job = Job("a", ROWS, latency=0.1, script={"status": [Answer(latency=0.1)]})
@@ -588,7 +641,7 @@ def test_latencies_add_up_and_do_not_block_others() -> None:
 
 def test_rate_limit_over_all_requests() -> None:
     """So many at once, then 429 with Retry-After in whole seconds."""
-    with StandIn(Job("a", ROWS), rate_limit=0.1, burst=2) as api:
+    with StandIn(Job("a", ROWS), limiter=Bucket(0.1, 2)) as api:
         answers = [get(api, path) for path in ("a", "a/imports", "a/errors", "b")]
     assert [answer.status for answer in answers] == [200, 200, 429, 429]
     assert [answer.headers.get("Retry-After") for answer in answers[1:3]] == [
@@ -598,14 +651,30 @@ def test_rate_limit_over_all_requests() -> None:
     assert answers[2].json() == ERRORS[429]
 
 
-def test_rate_limit_refills() -> None:
-    """A burst is one second's worth by default; Retry-After is one second at least."""
-    with StandIn(Job("a", ROWS), rate_limit=2) as api:
-        answers = [get(api, "a") for _ in range(3)]
-        time.sleep(0.5)
-        assert get(api, "a").status == 200
-    assert [answer.status for answer in answers] == [200, 200, 429]
-    assert answers[-1].headers["Retry-After"] == "1"
+@pytest.mark.parametrize(
+    ("make", "answers"),
+    [
+        (partial(Bucket, 2), {0: None, 0.1: None, 0.2: "1", 0.6: None, 0.7: "1"}),
+        (partial(Bucket, 0.1, 1), {0: None, 1: "9", 9.9: "1", 10: None}),
+        (partial(SlidingWindow, 2), {0: None, 0.9: None, 0.95: "1", 1: None, 1.1: "1"}),
+        (partial(SlidingWindow, 1, 9), {1: None, 2.5: "8", 10: None}),
+        (partial(FixedWindow, 2, 5), {4: None, 4.1: None, 4.2: "1", 5: None, 6: None}),
+        (partial(FixedWindow, 1, 5), {0: None, 1: "4", 5: None, 6: "4", 23: None}),
+    ],
+)
+@pytest.mark.parametrize("retry_after", [True, False])
+def test_limiter_lets_through_and_refuses(
+    make: Callable[..., Limiter],
+    answers: dict[float, str | None],
+    *,
+    retry_after: bool,
+) -> None:
+    """By time: what Retry-After asks for, or None if the request is let through."""
+    now = 0.0
+    limiter = make(clock=lambda: now, retry_after=retry_after)
+    for now, asked in answers.items():  # noqa: B007 - the clock reads it
+        headers = {"Retry-After": asked} if asked and retry_after else {}
+        assert limiter.refuse() == (headers if asked else None)
 
 
 def test_connections_are_kept_alive() -> None:
@@ -702,7 +771,7 @@ def test_program_serves_a_scenario_until_it_is_stopped(
     scenario = tmp_path / "scenario.json"
     text = {
         "api_key": "other",
-        "rate_limit": 100,
+        "limiter": {"kind": "sliding_window", "requests": 100},
         "jobs": [
             {
                 "job_id": "a",

@@ -259,10 +259,10 @@ def test_unreadable_timestamps_become_null_with_one_warning_for_each_job(
     ]
     assert nulls == [*(("a", index) for index in (0, 1, 2, 4, 5, 6)), ("b", 0)]
     first, second = warnings(run)
-    assert first.startswith("Job a: 6 ")
+    assert first.startswith("imported_events: Job a: 6 ")
     assert "yesterday" in first
     assert "null" in first
-    assert second.startswith("Job b: 1 ")
+    assert second.startswith("imported_events: Job b: 1 ")
     assert "tomorrow" in second
 
 
@@ -275,7 +275,7 @@ def test_each_unreadable_value_becomes_null_with_a_warning(
     [record] = run.records()
     assert record["timestamp"] is None
     [warning] = warnings(run)
-    assert warning.startswith("Job a: 1 ")
+    assert warning.startswith("imported_events: Job a: 1 ")
 
 
 def test_the_example_in_the_warning_is_bounded_and_on_one_line(
@@ -299,4 +299,4 @@ def test_a_job_that_fails_tells_of_its_unreadable_timestamps_too(
     assert run.status == 1
     assert len(run.records()) == 1
     [warning] = warnings(run)
-    assert warning.startswith("Job a: 1 ")
+    assert warning.startswith("imported_events: Job a: 1 ")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_fullstory_imports.errors import poll_waits
+from tap_fullstory_imports.fullstory.retry import poll_waits
 from tests.harness import SPEED
 from tests.stand_in import Answer, Job, make_events
 
@@ -188,7 +188,7 @@ def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
     assert run.completed() == {"b": 4}
     warnings = [line for line in run.stderr.splitlines() if " | WARNING " in line]
     assert len(warnings) == 1
-    for text in ("Job a is still processing", "5 s", "next run"):
+    for text in ("still processing", "5 s", "next run"):
         assert text in warnings[0]
     assert "jobs read 1, already read 0, deferred 1, skipped 0, failed 0" in run.stderr
 
@@ -247,39 +247,6 @@ def test_without_time_to_wait_each_run_brings_a_job_on(
         assert set(run.completed()) >= {name for name in jobs if jobs[name] <= number}
 
 
-def test_202_in_the_middle_of_a_jobs_pages_loses_and_doubles_no_row(
-    api: StandIn, tap: Folder
-) -> None:
-    script: dict[str, list[Answer | None]] = {
-        "imports:1": [Answer(status=202), Answer(status=202)],
-        "imports:3": [Answer(status=202)],
-    }
-    api.add(Job("a", rows=ROWS, page_size=1, script=script))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert of(run, "a") == [0, 1, 2, 3]
-    assert run.completed() == {"a": 4}
-    tokens = [request.token for request in api.asked("a")]
-    assert len(tokens) == 7
-    assert len(set(tokens)) == 4
-
-
-def test_202_for_ever_in_the_middle_of_a_job_defers_it(
-    api: StandIn, tap: Folder
-) -> None:
-    script: dict[str, list[Answer | None]] = {"imports:1": [Answer(status=202)] * 50}
-    api.add(Job("a", rows=ROWS, page_size=2, script=script))
-
-    run = tap.run(job_ids=["a"], job_wait_timeout=10)
-
-    assert run.status == 0
-    assert of(run, "a") == [0, 1]
-    assert run.completed() == {}
-    assert "deferred 1" in run.stderr
-
-
 def test_a_failure_while_waiting_is_tried_again(api: StandIn, tap: Folder) -> None:
     script: dict[str, list[Answer | None]] = {
         "imports": [Answer(status=202), Answer(status=500), Answer(status=202)]
@@ -291,6 +258,96 @@ def test_a_failure_while_waiting_is_tried_again(api: StandIn, tap: Folder) -> No
     assert run.status == 0
     assert run.completed() == {"a": 4}
     assert "requests 4, retries 1" in run.stderr
+
+
+def test_202_resets_the_attempts(api: StandIn, tap: Folder) -> None:
+    answers: list[Answer | None] = [Answer(status=500), Answer(status=202)] * 5
+    api.add(Job("a", rows=ROWS, script={"imports": answers}))
+
+    run = tap.run(job_ids=["a"], max_attempts=2)
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4}
+
+
+@pytest.mark.parametrize(("choice", "exit_status"), [("defer", 0), ("fail", 1)])
+@pytest.mark.parametrize("failure", [Answer(status=503), Answer(drop=True)])
+def test_failures_between_the_answers_202_do_not_prolong_the_wait(
+    api: StandIn, tap: Folder, failure: Answer, choice: str, exit_status: int
+) -> None:
+    """Neither for the job with the failures nor for one that only answers 202."""
+    answers: list[Answer | None] = [Answer(status=202), *[failure] * 4] * 30
+    api.add(
+        Job("a", rows=ROWS, script={"imports": answers}),
+        Job("b", rows=ROWS, processing=NEVER),
+    )
+
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=100, unfinished_jobs=choice)
+
+    assert run.status == exit_status
+    assert run.completed() == {}
+    assert "still processing after" in run.stderr
+    assert f"{'deferred' if choice == 'defer' else 'failed'} 2" in run.stderr
+    first, *_, last = (request.at for request in api.requests)
+    assert (last - first) * SPEED < 200
+
+
+@pytest.mark.parametrize("retry_after", ["40", "40.5"])
+def test_retry_after_of_a_202_is_waited(
+    api: StandIn, tap: Folder, retry_after: str
+) -> None:
+    answer = Answer(status=202, headers={"Retry-After": retry_after})
+    api.add(Job("a", rows=ROWS, script={"imports": [answer]}), Job("b", rows=ROWS))
+
+    run = tap.run(job_ids=["a", "b"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 4, "b": 4}
+    assert float(retry_after) <= waited(api)[0] < 80
+
+
+def test_retry_after_of_a_202_may_be_shorter_than_the_taps_own_wait(
+    api: StandIn, tap: Folder
+) -> None:
+    """The own waits for six answers are 2, 4, 8, 16, 30 and 30 seconds."""
+    answer = Answer(status=202, headers={"Retry-After": "1"})
+    api.add(Job("a", rows=ROWS, script={"imports": [answer] * 6}))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert all(wait >= 1 for wait in waited(api))
+    assert sum(waited(api)) < 60
+
+
+@pytest.mark.parametrize("retry_after", ["0", "soon", "-1"])
+def test_unusable_retry_after_of_a_202_leaves_the_taps_own_wait(
+    api: StandIn, tap: Folder, retry_after: str
+) -> None:
+    answer = Answer(status=202, headers={"Retry-After": retry_after})
+    api.add(Job("a", rows=ROWS, script={"imports": [answer, answer]}))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    first, second = waited(api)
+    assert (first >= 2, second >= 4) == (True, True)
+
+
+@pytest.mark.parametrize("retry_after", ["3600", "9" * 30, "9" * 400])
+def test_retry_after_of_a_202_does_not_prolong_the_wait(
+    api: StandIn, tap: Folder, retry_after: str
+) -> None:
+    """Longer than the time that is left: the job is deferred when that is over."""
+    answer = Answer(status=202, headers={"Retry-After": retry_after})
+    api.add(Job("a", rows=ROWS, script={"imports": [answer] * 9}))
+
+    run = tap.run(job_ids=["a"], job_wait_timeout=20)
+
+    assert run.status == 0
+    assert run.completed() == {}
+    assert "deferred 1" in run.stderr
+    assert len(api.requests) <= 2
 
 
 def test_what_is_waited_for_and_how_long_is_said(api: StandIn, tap: Folder) -> None:

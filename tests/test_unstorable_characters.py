@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_fullstory_imports.characters import replace_unstorable
+from tap_fullstory_imports.fullstory.characters import replace_unstorable
 from tests.stand_in import Job, StandIn
 
 if TYPE_CHECKING:

@@ -243,21 +243,6 @@ def test_a_number_beyond_all_bounds_leaves_as_it_came(
     assert b'"properties":{"n":1e1000000000000000000}' in run.stdout
 
 
-def test_a_number_beyond_all_bounds_fails_only_its_job(
-    tap: Folder, api: StandIn
-) -> None:
-    """Where the row must be read, for a map: no decimal has such an exponent."""
-    api.add(Job("a", raw_pages=[f"[{ENDLESS}]"]), Job("b", rows=make_events(1)))
-    maps = {"imported_events": {"name": "name"}}
-    run = tap.run(job_ids=["a", "b"], max_attempts=2, stream_maps=maps)
-    assert run.status == 1
-    assert "Traceback" not in run.stderr
-    assert run.completed() == {"b": 1}
-    [error] = run.errors
-    assert error.startswith("Job a failed: ")
-    assert "exponent" in error
-
-
 # Texts
 
 

@@ -1,0 +1,130 @@
+"""Rate limiters of the stand-in API, which simulations with their own clock share."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Limiter:
+    """Decides which requests are answered 429.
+
+    Attributes:
+        rate: The requests per second that it lets through in the long run.
+        burst: The requests that it lets through at once after a long pause.
+    """
+
+    rate: float
+    burst: float
+
+    def __init__(
+        self, *, retry_after: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start with nothing used.
+
+        Args:
+            retry_after: Send ``Retry-After`` with a 429.
+            clock: Returns the time in seconds.
+        """
+        self._retry_after = retry_after
+        self._clock = clock
+
+    def most(self, seconds: float) -> float:
+        """Return how many requests it lets through in so many seconds, at most."""
+        return self.burst + self.rate * seconds
+
+    def refuse(self) -> dict[str, str] | None:
+        """Decide about a request that arrives now.
+
+        Returns:
+            None to let the request through, or the headers of a 429. ``Retry-After``
+            is in whole seconds, rounded up, and at least 1.
+        """
+        wait = self._take(self._clock())
+        if not wait:
+            return None
+        after = str(max(1, math.ceil(wait)))
+        return {"Retry-After": after} if self._retry_after else {}
+
+    def _take(self, now: float) -> float:
+        """Count a request; return 0, or the seconds until one may come."""
+        raise NotImplementedError
+
+
+class Bucket(Limiter):
+    """A token bucket of a size that refills at a rate."""
+
+    def __init__(self, rate: float, burst: float | None = None, **options: Any) -> None:
+        """Start with a full bucket, by default of one second's requests."""
+        super().__init__(**options)
+        self.rate = rate
+        self.burst = float(burst or max(1, int(rate)))
+        self._left = self.burst
+        self._at = self._clock()
+
+    def _take(self, now: float) -> float:
+        refilled = self._left + (now - self._at) * self.rate
+        self._left, self._at = min(self.burst, refilled), now
+        if self._left < 1:
+            return (1 - self._left) / self.rate
+        self._left -= 1
+        return 0.0
+
+
+class SlidingWindow(Limiter):
+    """So many requests in any period of so many seconds."""
+
+    def __init__(self, requests: int, seconds: float = 1, **options: Any) -> None:
+        """Start with no requests."""
+        super().__init__(**options)
+        self.rate = requests / seconds
+        self.burst = requests
+        self._seconds = seconds
+        self._taken: deque[float] = deque()
+
+    def _take(self, now: float) -> float:
+        while self._taken and self._taken[0] <= now - self._seconds:
+            self._taken.popleft()
+        if len(self._taken) >= self.burst:
+            return self._taken[0] + self._seconds - now
+        self._taken.append(now)
+        return 0.0
+
+
+class FixedWindow(Limiter):
+    """So many requests in each of the periods that follow one another."""
+
+    def __init__(self, requests: int, seconds: float, **options: Any) -> None:
+        """Start the first period."""
+        super().__init__(**options)
+        self.rate = requests / seconds
+        self.burst = requests
+        self._seconds = seconds
+        self._started = self._clock()
+        self._taken = 0
+
+    def _take(self, now: float) -> float:
+        passed = (now - self._started) // self._seconds
+        if passed:
+            self._started, self._taken = self._started + passed * self._seconds, 0
+        if self._taken >= self.burst:
+            return self._started + self._seconds - now
+        self._taken += 1
+        return 0.0
+
+
+_KINDS: dict[str, type[Limiter]] = {
+    "bucket": Bucket,
+    "sliding_window": SlidingWindow,
+    "fixed_window": FixedWindow,
+}
+
+
+def limiter(kind: str, **arguments: Any) -> Limiter:
+    """Make a limiter from JSON: its kind and the arguments of its class."""
+    return _KINDS[kind](**arguments)
