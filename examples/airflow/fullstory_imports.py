@@ -10,7 +10,7 @@ from airflow.sdk import dag, task
 # More of them for a longer list. README.md says how to take the state along.
 SHARDS = 4
 PIPELINE = "tap-fullstory-imports target-postgres"
-# Airflow hides what stands in `env` under names that speak of a key or a password.
+# Airflow hides the values in `env` under names that speak of a key or a password.
 ENVIRONMENT = {
     "MELTANO_ENVIRONMENT": "prod",
     "NO_COLOR": "1",
