@@ -105,7 +105,9 @@ class Trial:
             script: dict[str, list[Answer | None]] = {}
             if self.has_faults and self.speed > 1:
                 for page in range(3):
-                    faults = (None, None, Answer(500), Answer(202), Answer(cut=40))
+                    # A 202 after a page means that the job is to be read anew.
+                    busy = Answer(202) if page == 0 else None
+                    faults = (None, None, Answer(500), busy, Answer(cut=40))
                     script[f"imports:{page}"] = dice.choices(faults, k=2)
             jobs.append(
                 Job(
@@ -206,7 +208,7 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
     TALLY["lines"] += len(lines)
     status = process.returncode
     # Python's own answer to Ctrl-C, until the first line of the tap's `main`.
-    is_too_early = (
+    is_too_early = "init_import_site" in said or (
         status == -signal.SIGINT and "tap_fullstory_imports/tap.py" not in said
     )
     assert "Traceback" not in said or is_too_early, said

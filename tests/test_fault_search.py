@@ -653,8 +653,11 @@ class FaultSearch(RuleBasedStateMachine):
                 for line in run.errors
             )
         }
-        # Equal warnings are one line, which need not name all its jobs.
-        timeouts = {*jobs} if "no answer within" in run.stderr else set()
+        # Equal warnings are one line, which need not name all its jobs. A connection
+        # can also end before the stand-in has seen the request.
+        silences = ("no answer within", "the connection failed")
+        is_silent = any(silence in run.stderr for silence in silences)
+        timeouts = {*jobs} if is_silent else set()
         self.timeouts += len(timeouts)
         unsettled = set()
         for stream, job_id in itertools.product(options.streams, jobs):
