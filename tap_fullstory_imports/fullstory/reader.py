@@ -156,7 +156,7 @@ class Reader:
             self.close()
 
     def _start_thread(self) -> None:
-        threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
+        threading.Thread(target=self._fetch, name="fetch-jobs", daemon=True).start()
 
     def _next_event(self) -> Event | Exception | None:
         """The next event; `Waiting` after a moment without any; None at the end."""
