@@ -116,7 +116,10 @@ class TapFullstoryImports(Tap):
         config = dict(config or {})
         if validate_config:
             config, self.settings = self._checked(config)
+        # The settings are checked: the SDK would warn of those that discovery lacks.
+        self.config_jsonschema = {"properties": {}}  # type: ignore[misc]
         super().__init__(config=config, validate_config=False, **kwargs)
+        del self.config_jsonschema
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._end_soon)
             signal.signal(signal.SIGTERM, self._end_soon)
