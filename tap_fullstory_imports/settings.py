@@ -7,7 +7,6 @@ import ipaddress
 import json
 import math
 import os
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -15,19 +14,18 @@ from decimal import Decimal
 from fnmatch import fnmatch
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from zlib import crc32
 
 import requests
 from singer_sdk import typing as th
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.typing import (
     DEFAULT_JSONSCHEMA_VALIDATOR,
     extend_validator_with_defaults,
 )
 
+from tap_fullstory_imports import job_ids
+from tap_fullstory_imports.faults import fault
 from tap_fullstory_imports.fullstory import Client, Policy
 
 if TYPE_CHECKING:
@@ -198,8 +196,6 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     additional_properties=False,
 ).to_dict()
 OWN = frozenset(SCHEMA["properties"])
-MOST_CHARACTERS = 1_000  # of a job ID
-MOST_FILE_BYTES = 64 * 1024 * 1024
 _Validator = extend_validator_with_defaults(DEFAULT_JSONSCHEMA_VALIDATOR)
 _BATCH_SETTINGS = {"encoding", "storage", "batch_size"}
 _STORAGE_SETTINGS = {"root", "prefix", "params"}
@@ -260,19 +256,15 @@ class Settings:
             ConfigValidationError: If a setting can't be used.
         """
         values = {name: config[name] for name in OWN & config.keys()}
-        listed = _unique_job_ids(values.pop("job_ids", []), values.pop("jobs_file", ""))
-        job_ids = _of_shard(listed, values.get("shard", "1/1"))
+        named, path = values.pop("job_ids", []), values.pop("jobs_file", "")
+        listed = job_ids.unique([*named, *(job_ids.from_file(path) if path else ())])
+        of_shard = job_ids.of_shard(listed, values.get("shard", "1/1"))
         values["api_key"] = _checked_key(values["api_key"])
         values["api_url"] = _checked_url(values["api_url"])
         values["user_agent"] = values["user_agent"].strip()
         if not _is_header_text(values["user_agent"]):
             raise fault("`user_agent` must be printable ASCII text on one line.")
-        return cls(job_ids=job_ids, jobs_of_all_shards=len(listed), **values)
-
-
-def fault(sentence: str) -> ConfigValidationError:
-    """An error that tells the user which setting to change, and how."""
-    return ConfigValidationError("Unusable settings", errors=[sentence])
+        return cls(job_ids=of_shard, jobs_of_all_shards=len(listed), **values)
 
 
 def from_environment(prefix: str, known: Iterable[str]) -> dict[str, Any]:
@@ -408,7 +400,7 @@ def _typed(name: str, value: Any) -> Any:
     if name not in OWN:
         return value
     if name == "job_ids":
-        return _job_ids(value, "`job_ids`")
+        return job_ids.parse(value, "`job_ids`")
     types = {*SCHEMA["properties"][name]["type"]}
     is_text = isinstance(value, str)
     if isinstance(value, (Decimal, float)) or (
@@ -429,99 +421,6 @@ def _number(value: Any) -> Any:
     if not math.isfinite(number):
         return str(value)
     return int(number) if number.is_integer() else number
-
-
-def _job_ids(value: Any, where: str) -> list[str]:
-    """Read job IDs from a list, a JSON array as text, or comma-separated text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise fault(
-                f"{where} begins like a JSON array but is none: {error}."
-            ) from None
-    if isinstance(value, str):
-        value = value.split(",")
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [value]
-    if not isinstance(value, list):
-        raise fault(
-            f"{where} must be a list of job IDs or text with commas between them."
-        )
-    return [
-        _checked_job_id(job_id, f"{where}, entry {number}")
-        for number, job_id in enumerate(value, start=1)
-    ]
-
-
-def _checked_job_id(value: Any, where: str) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise fault(f"{where}: a job ID must be text.")
-    job_id = value.strip()
-    if not job_id:
-        raise fault(f"{where} is empty.")
-    if job_id in {".", ".."}:
-        raise fault(f"{where}: `{job_id}` can't be a job ID.")
-    if len(job_id) > MOST_CHARACTERS:
-        raise fault(
-            f"{where}: a job ID can't have more than {MOST_CHARACTERS:,} characters;"
-            f" this one has {len(job_id):,}. Put IDs on lines of their own, or separate"
-            " them by commas."
-        )
-    for char in job_id:
-        if unicodedata.category(char) in {"Cc", "Cf", "Cs"}:
-            raise fault(
-                f"{where}: a job ID can't have control characters or invisible"
-                f" characters, but this one has U+{ord(char):04X}. Type the ID anew."
-            )
-    return job_id
-
-
-def _unique_job_ids(listed: Iterable[str], path: str) -> tuple[str, ...]:
-    job_ids = tuple(dict.fromkeys([*listed, *(_read_jobs_file(path) if path else ())]))
-    if not job_ids:
-        msg = (
-            "There is no job to read: list the IDs of your import jobs in `job_ids`,"
-            " or in a file that `jobs_file` names."
-        )
-        raise fault(msg)
-    return job_ids
-
-
-def _of_shard(job_ids: tuple[str, ...], shard: str) -> tuple[str, ...]:
-    """The jobs of one part. The hash is the same on every machine, for ever."""
-    part, parts = (int(number) for number in shard.split("/"))
-    if not 1 <= part <= parts:
-        raise fault(
-            "`shard` must name one of its parts, from `1/8` to `8/8` for eight of them."
-        )
-    return tuple(
-        job_id for job_id in job_ids if crc32(job_id.encode()) % parts == part - 1
-    )
-
-
-def _read_jobs_file(path: str) -> list[str]:
-    try:
-        file = Path(path).expanduser()
-        if file.exists() and not file.is_file():
-            raise fault(f"`jobs_file`: {path} is not a regular file.")
-        if file.stat().st_size > MOST_FILE_BYTES:
-            raise fault(f"`jobs_file`: {path} is larger than 64 MiB.")
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise fault(f"`jobs_file`: {path} is not a text file in UTF-8.") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise fault(f"`jobs_file`: {path} can't be read: {reason}.") from None
-    if text.lstrip().startswith("["):
-        return _job_ids(text, "`jobs_file`")
-    return [
-        _checked_job_id(line, f"`jobs_file`, line {number}")
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
 
 
 def _checked_key(key: str) -> str:

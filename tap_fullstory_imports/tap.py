@@ -23,6 +23,7 @@ from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_fullstory_imports import logs, memory, settings
+from tap_fullstory_imports.faults import fault
 from tap_fullstory_imports.fullstory import clock
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
 from tap_fullstory_imports.report import Report
@@ -207,14 +208,14 @@ class TapFullstoryImports(Tap):
             if everything or self.streams[name].selected
         ]
         if not streams:
-            raise settings.fault(
+            raise fault(
                 "The catalog selects none of this tap's streams. Select one, or leave"
                 " out `--catalog`."
             )
         for stream in streams:
             stream.selected = True
             if all(isinstance(m, RemoveRecordTransform) for m in stream.stream_maps):
-                raise settings.fault(
+                raise fault(
                     f"`stream_maps` leaves nothing of `{stream.name}`. To leave the"
                     " stream out, deselect it."
                 )
@@ -224,7 +225,7 @@ class TapFullstoryImports(Tap):
                 if not isinstance(stream_map, RemoveRecordTransform) and (
                     set(keys) - known.keys()
                 ):
-                    raise settings.fault(
+                    raise fault(
                         f"`flattening_max_key_length` would rename the key of"
                         f" `{stream.name}`. Raise it."
                     )
@@ -312,9 +313,9 @@ class TapFullstoryImports(Tap):
             try:
                 content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
-                raise settings.fault(f"`--config`: {path}: {error}") from None
+                raise fault(f"`--config`: {path}: {error}") from None
             if not isinstance(content, dict):
-                raise settings.fault(f"`--config`: {path} is not a JSON object.")
+                raise fault(f"`--config`: {path} is not a JSON object.")
             config |= content
         return ConfigInput(config, "ENV" in value)
 
@@ -356,11 +357,11 @@ def _read_catalog(file: IO[str] | None) -> Catalog | None:
     with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
         catalog = Catalog.from_dict(json.loads(file.read()))
     if catalog is None:
-        raise settings.fault(
+        raise fault(
             "`--catalog`: the file is not a Singer catalog. Make one with `--discover`."
         )
     if not any(catalog.get_stream(stream.name) for stream in STREAMS):
-        raise settings.fault(
+        raise fault(
             "`--catalog`: the file has none of this tap's streams. Make one with"
             " `--discover`."
         )

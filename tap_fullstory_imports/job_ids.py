@@ -1,0 +1,132 @@
+"""The IDs of the jobs to read: from a list, from text or from a file."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from tap_fullstory_imports.faults import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_CHARACTERS = 1_000  # of a job ID
+MOST_FILE_BYTES = 64 * 1024 * 1024
+
+
+def parse(value: Any, where: str) -> list[str]:
+    """Read job IDs from a list, a JSON array as text, or comma-separated text.
+
+    Args:
+        value: The value of a setting.
+        where: The setting, as an error names it.
+
+    Raises:
+        ConfigValidationError: If a job ID can't be used.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise fault(
+                f"{where} begins like a JSON array but is none: {error}."
+            ) from None
+    if isinstance(value, str):
+        value = value.split(",")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if not isinstance(value, list):
+        raise fault(
+            f"{where} must be a list of job IDs or text with commas between them."
+        )
+    return [
+        _checked(job_id, f"{where}, entry {number}")
+        for number, job_id in enumerate(value, start=1)
+    ]
+
+
+def from_file(path: str, where: str = "`jobs_file`") -> list[str]:
+    """Read job IDs from a file: one per line, or a JSON array.
+
+    Args:
+        path: The path of the file.
+        where: The setting, as an error names it.
+
+    Raises:
+        ConfigValidationError: If the file can't be read, or a job ID can't be used.
+    """
+    try:
+        file = Path(path).expanduser()
+        if file.exists() and not file.is_file():
+            raise fault(f"{where}: {path} is not a regular file.")
+        if file.stat().st_size > MOST_FILE_BYTES:
+            raise fault(f"{where}: {path} is larger than 64 MiB.")
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise fault(f"{where}: {path} is not a text file in UTF-8.") from None
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise fault(f"{where}: {path} can't be read: {reason}.") from None
+    if text.lstrip().startswith("["):
+        return parse(text, where)
+    return [
+        _checked(line, f"{where}, line {number}")
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip() and not line.lstrip().startswith("#")
+    ]
+
+
+def unique(listed: Iterable[str]) -> tuple[str, ...]:
+    """Each job once, in the order of the list.
+
+    Raises:
+        ConfigValidationError: If there is none.
+    """
+    job_ids = tuple(dict.fromkeys(listed))
+    if not job_ids:
+        msg = (
+            "There is no job to read: list the IDs of your import jobs in `job_ids`,"
+            " or in a file that `jobs_file` names."
+        )
+        raise fault(msg)
+    return job_ids
+
+
+def of_shard(job_ids: tuple[str, ...], shard: str) -> tuple[str, ...]:
+    """The jobs of one part. The hash is the same on every machine, for ever."""
+    part, parts = (int(number) for number in shard.split("/"))
+    if not 1 <= part <= parts:
+        raise fault(
+            "`shard` must name one of its parts, from `1/8` to `8/8` for eight of them."
+        )
+    return tuple(
+        job_id for job_id in job_ids if crc32(job_id.encode()) % parts == part - 1
+    )
+
+
+def _checked(value: Any, where: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise fault(f"{where}: a job ID must be text.")
+    job_id = value.strip()
+    if not job_id:
+        raise fault(f"{where} is empty.")
+    if job_id in {".", ".."}:
+        raise fault(f"{where}: `{job_id}` can't be a job ID.")
+    if len(job_id) > MOST_CHARACTERS:
+        raise fault(
+            f"{where}: a job ID can't have more than {MOST_CHARACTERS:,} characters;"
+            f" this one has {len(job_id):,}. Put IDs on lines of their own, or separate"
+            " them by commas."
+        )
+    for char in job_id:
+        if unicodedata.category(char) in {"Cc", "Cf", "Cs"}:
+            raise fault(
+                f"{where}: a job ID can't have control characters or invisible"
+                f" characters, but this one has U+{ord(char):04X}. Type the ID anew."
+            )
+    return job_id
