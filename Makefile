@@ -20,7 +20,7 @@ EXAMPLES ?= 1000
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
 .PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
-	fuzz demo setup bench bench-targets lock clean
+	fuzz demo setup bench bench-targets dist lock clean
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
@@ -38,6 +38,7 @@ lint: .venv/ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/deptry --no-ansi .
+	$(BIN)/typos
 
 types: .venv/ready
 	$(BIN)/mypy
@@ -88,6 +89,11 @@ fault-search: .venv/ready
 # Measures how fast the rows get into each target; takes a quarter of an hour.
 bench-targets: setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/python -m benchmarks.targets
+
+# Builds the source distribution and the wheel.
+dist: .venv/pinned
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 # Pins the newest versions that requirements/*.in, pyproject.toml and meltano.yml allow.
 lock: .venv/ready
