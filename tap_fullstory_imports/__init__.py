@@ -1,1 +1,1 @@
-"""Singer tap for the results of Fullstory's batch imports of custom events."""
+"""Singer tap for the results of Fullstory's batch imports of events and users."""

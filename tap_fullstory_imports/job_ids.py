@@ -11,8 +11,9 @@ from zlib import crc32
 from tap_fullstory_imports.faults import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
+SETTINGS = {"job_ids": "jobs_file", "user_job_ids": "user_jobs_file"}
 MOST_CHARACTERS = 1_000  # of a job ID
 MOST_FILE_BYTES = 64 * 1024 * 1024
 
@@ -48,7 +49,7 @@ def parse(value: Any, where: str) -> list[str]:
     ]
 
 
-def from_file(path: str, where: str = "`jobs_file`") -> list[str]:
+def from_file(path: str, where: str) -> list[str]:
     """Read job IDs from a file: one per line, or a JSON array.
 
     Args:
@@ -79,17 +80,22 @@ def from_file(path: str, where: str = "`jobs_file`") -> list[str]:
     ]
 
 
-def unique(listed: Iterable[str]) -> tuple[str, ...]:
-    """Each job once, in the order of the list.
+def listed(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The IDs of the jobs of each setting and its file, each ID once, in their order.
 
     Raises:
-        ConfigValidationError: If there is none.
+        ConfigValidationError: If a file can't be read, or there is no ID at all.
     """
-    job_ids = tuple(dict.fromkeys(listed))
-    if not job_ids:
+    job_ids = {}
+    for setting, file in SETTINGS.items():
+        path = config.get(file)
+        in_file = from_file(path, f"`{file}`") if path else ()
+        job_ids[setting] = tuple(dict.fromkeys([*config.get(setting, ()), *in_file]))
+    if not any(job_ids.values()):
         msg = (
-            "There is no job to read: list the IDs of your import jobs in `job_ids`,"
-            " or in a file that `jobs_file` names."
+            "There is no job to read: list the IDs of your import jobs of events in"
+            " `job_ids` and those of users in `user_job_ids`, or in files that"
+            " `jobs_file` and `user_jobs_file` name."
         )
         raise fault(msg)
     return job_ids

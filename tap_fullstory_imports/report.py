@@ -29,10 +29,12 @@ class _Counts:
     """What a run did for one stream.
 
     Attributes:
+        kind: What the jobs of the stream import.
         outcomes: How each job ended, see `OUTCOMES`.
         failures: Why each failed job failed.
     """
 
+    kind: str
     rows: int = 0
     filtered: int = 0
     retries: int = 0
@@ -69,10 +71,12 @@ class Report:
 
     # While the run goes on
 
-    def start(self, stream: str, todo: list[str], already_read: list[str]) -> None:
-        """A stream begins."""
+    def start(
+        self, stream: str, kind: str, todo: list[str], already_read: list[str]
+    ) -> None:
+        """A stream of jobs of some kind begins."""
         outcomes = dict.fromkeys(already_read, "already read")
-        self._streams[stream] = _Counts(outcomes=outcomes)
+        self._streams[stream] = _Counts(kind, outcomes=outcomes)
         self._logger.info(
             "%s: Jobs to read: %d. Already read: %d.",
             stream,
@@ -236,7 +240,7 @@ class Report:
             sum(counts.retries for counts in all_counts),
             self.reader.waited if self.reader else 0,
         )
-        for reason, jobs in self._failures().items():
+        for (_, reason), jobs in self._failures().items():
             streams = {name: None for names in jobs.values() for name in names}
             where = f" in {', '.join(streams)}" if len(self._streams) > 1 else ""
             ids = tuple(jobs)
@@ -249,23 +253,26 @@ class Report:
             self._logger.error("%s", self.stopped)
 
     def _jobs(self) -> list[tuple[str, int]]:
-        """How many jobs ended in which way; a job of several streams in the worst."""
-        worst: dict[str, str] = {}
+        """How many jobs ended in which way; a job of several streams in the worst.
+
+        Jobs of events and of users can have the same ID.
+        """
+        worst: dict[tuple[str, str], str] = {}
         for counts in self._streams.values():
             for job_id, outcome in counts.outcomes.items():
-                worst[job_id] = min(
-                    worst.get(job_id, outcome), outcome, key=OUTCOMES.index
-                )
+                job = counts.kind, job_id
+                worst[job] = min(worst.get(job, outcome), outcome, key=OUTCOMES.index)
         tally = Counter(worst.values())
         order = ("read", "already read", "deferred", "skipped", "failed")
         return [(outcome, tally[outcome]) for outcome in order]
 
-    def _failures(self) -> dict[str, dict[str, list[str]]]:
-        """For each reason the jobs that failed by it, and in which streams."""
-        reasons: dict[str, dict[str, list[str]]] = {}
+    def _failures(self) -> dict[tuple[str, str], dict[str, list[str]]]:
+        """For each kind and reason the jobs that failed by it, and in which streams."""
+        reasons: dict[tuple[str, str], dict[str, list[str]]] = {}
         for name, counts in self._streams.items():
             for job_id, reason in counts.failures.items():
-                reasons.setdefault(reason, {}).setdefault(job_id, []).append(name)
+                jobs = reasons.setdefault((counts.kind, reason), {})
+                jobs.setdefault(job_id, []).append(name)
         return reasons
 
 

@@ -50,7 +50,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.ArrayType(th.StringType()),
         title="Job IDs",
         description=(
-            "The import jobs to read. A list, a JSON array as text, or"
+            "The import jobs of events to read. A list, a JSON array as text, or"
             " comma-separated text."
         ),
     ),
@@ -62,6 +62,21 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
             "Path of a file of job IDs, which are added to `job_ids`: one ID "
             "per line, or a JSON array. Blank lines and lines that begin with "
             "`#` are ignored. At most 64 MiB."
+        ),
+    ),
+    th.Property(
+        "user_job_ids",
+        th.ArrayType(th.StringType()),
+        title="User job IDs",
+        description="The import jobs of users to read, in the forms of `job_ids`.",
+    ),
+    th.Property(
+        "user_jobs_file",
+        th.StringType(),
+        title="User jobs file",
+        description=(
+            "Path of a file of job IDs, which are added to `user_job_ids`, in the forms"
+            " of `jobs_file`."
         ),
     ),
     th.Property(
@@ -79,7 +94,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.BooleanType(),
         default=False,
         title="Include schema",
-        description="Whether to ask for the types of each event's properties.",
+        description="Whether to ask for the types of each row's properties.",
     ),
     th.Property(
         "job_wait_timeout",
@@ -211,6 +226,7 @@ class Settings:
 
     api_key: str = field(repr=False)
     job_ids: tuple[str, ...]
+    user_job_ids: tuple[str, ...]
     api_url: str
     include_schema: bool
     job_wait_timeout: float
@@ -256,15 +272,21 @@ class Settings:
             ConfigValidationError: If a setting can't be used.
         """
         values = {name: config[name] for name in OWN & config.keys()}
-        named, path = values.pop("job_ids", []), values.pop("jobs_file", "")
-        listed = job_ids.unique([*named, *(job_ids.from_file(path) if path else ())])
-        of_shard = job_ids.of_shard(listed, values.get("shard", "1/1"))
+        listed = job_ids.listed(config)
+        for setting, file in job_ids.SETTINGS.items():
+            values.pop(file, None)
+            of_shard = job_ids.of_shard(listed[setting], values.get("shard", "1/1"))
+            values[setting] = of_shard
         values["api_key"] = _checked_key(values["api_key"])
         values["api_url"] = _checked_url(values["api_url"])
         values["user_agent"] = values["user_agent"].strip()
         if not _is_header_text(values["user_agent"]):
             raise fault("`user_agent` must be printable ASCII text on one line.")
-        return cls(job_ids=of_shard, jobs_of_all_shards=len(listed), **values)
+        return cls(jobs_of_all_shards=sum(map(len, listed.values())), **values)
+
+    def jobs_of(self, kind: str) -> tuple[str, ...]:
+        """The IDs of the jobs that import ``events`` or ``users``."""
+        return self.user_job_ids if kind == "users" else self.job_ids
 
 
 def from_environment(prefix: str, known: Iterable[str]) -> dict[str, Any]:
@@ -399,8 +421,8 @@ def _sentence(error: ValidationError) -> str:
 def _typed(name: str, value: Any) -> Any:
     if name not in OWN:
         return value
-    if name == "job_ids":
-        return job_ids.parse(value, "`job_ids`")
+    if name in job_ids.SETTINGS:
+        return job_ids.parse(value, f"`{name}`")
     types = {*SCHEMA["properties"][name]["type"]}
     is_text = isinstance(value, str)
     if isinstance(value, (Decimal, float)) or (

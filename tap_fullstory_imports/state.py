@@ -86,12 +86,12 @@ class Bookmarks:
         """Note that all rows of a job have been written."""
         self._jobs[stream][job_id] = rows
 
-    def forget_oldest(self, job_ids: Collection[str]) -> None:
-        """Bound the jobs that are not in the settings; the oldest leave."""
-        for jobs in self._jobs.values():
-            others = [job_id for job_id in jobs if job_id not in job_ids]
-            for job_id in others[: max(0, len(others) - MOST_OTHER_JOBS)]:
-                del jobs[job_id]
+    def forget_oldest(self, stream: str, job_ids: Collection[str]) -> None:
+        """Bound a stream's jobs that are not in the settings; the oldest leave."""
+        jobs = self._jobs[stream]
+        others = [job_id for job_id in jobs if job_id not in job_ids]
+        for job_id in others[: max(0, len(others) - MOST_OTHER_JOBS)]:
+            del jobs[job_id]
 
 
 def _completed(state: dict[str, Any], stream: str) -> dict[str, int]:

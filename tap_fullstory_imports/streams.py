@@ -49,7 +49,9 @@ class JobStream(RESTStream["str | None"]):
     schema = StreamSchema(SCHEMAS)
     replication_method = REPLICATION_INCREMENTAL  # by finished job, in any catalog
     emit_activate_version_messages = False  # would delete the rows of finished jobs
+    kind = "events"  # what the jobs import
     path: str
+    place = ""  # the field with a row's place in its job
 
     def __init__(self, tap: Tap, settings: Settings | None) -> None:
         """Make a stream of a tap; without settings it can only be described."""
@@ -70,7 +72,10 @@ class JobStream(RESTStream["str | None"]):
     @cached_property
     def endpoint(self) -> fullstory.Endpoint:
         """Where the rows come from."""
-        return fullstory.Endpoint(self.name, self.path.lstrip("/"))
+        results, params = self.path.lstrip("/"), {}
+        if results == "imports" and self._settings and self._settings.include_schema:
+            params["include_schema"] = "true"
+        return fullstory.Endpoint(self.name, results, self.kind, params)
 
     @property
     @override
@@ -116,7 +121,8 @@ class JobStream(RESTStream["str | None"]):
         Raises:
             FullstoryError: If a job can't be read.
         """
-        jobs = (fullstory.Job(self.endpoint, one) for one in self.settings.job_ids)
+        job_ids = self.settings.jobs_of(self.kind)
+        jobs = (fullstory.Job(self.endpoint, one) for one in job_ids)
         reader = fullstory.Reader(jobs, self.settings.client, self.settings.policy)
         for event in reader.events():
             if isinstance(event, fullstory.PageRead):
@@ -129,7 +135,9 @@ class JobStream(RESTStream["str | None"]):
 
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
         """Make a record of a row of a job; the row may be changed for it."""
-        raise NotImplementedError
+        row["job_id"] = job_id
+        row[self.place] = index
+        return row
 
     def is_final(self, job_id: str) -> bool:  # noqa: ARG002 - for streams that override it
         """Whether the rows of a job, all read, can't change any more."""
@@ -166,14 +174,8 @@ class ImportedEvents(JobStream):
 
     name = "imported_events"
     path = "/imports"
-    primary_keys = ("job_id", "event_index")
-
-    @cached_property
-    @override
-    def endpoint(self) -> fullstory.Endpoint:
-        include = self._settings is not None and self._settings.include_schema
-        params = {"include_schema": "true"} if include else {}
-        return fullstory.Endpoint(self.name, self.path.lstrip("/"), params=params)
+    place = "event_index"
+    primary_keys = ("job_id", place)
 
     @override
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
@@ -209,13 +211,8 @@ class ImportErrors(JobStream):
 
     name = "import_errors"
     path = "/errors"
-    primary_keys = ("job_id", "error_index")
-
-    @override
-    def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
-        row["job_id"] = job_id
-        row["error_index"] = index
-        return row
+    place = "error_index"
+    primary_keys = ("job_id", place)
 
 
 class ImportJobs(JobStream):
@@ -245,8 +242,8 @@ class ImportJobs(JobStream):
             "status": job.pop("status", None),
             "created_at": to_utc(job.pop("created", None)),
             "finished_at": to_utc(job.pop("finished", None)),
-            "imported_events": count(row.pop("imports", None)) or 0,
-            "failed_events": count(row.pop("errors", None)) or 0,
+            f"imported_{self.kind}": count(row.pop("imports", None)) or 0,
+            f"failed_{self.kind}": count(row.pop("errors", None)) or 0,
         }
         if record["status"] not in fullstory.FINAL_STATUSES:
             self._unfinished.add(job_id)
@@ -257,4 +254,47 @@ class ImportJobs(JobStream):
         return job_id not in self._unfinished
 
 
-STREAMS = (ImportedEvents, ImportErrors, ImportJobs)
+class ImportedUsers(JobStream):
+    """The users that import jobs have imported, one record for each.
+
+    A user can be in many jobs, and more than once in one. So the key is the job and the
+    row's place in it.
+
+    Source: https://developer.fullstory.com/server/users/get-batch-import-users/
+    """
+
+    name = "imported_users"
+    kind = "users"
+    path = "/imports"
+    place = "user_index"
+    primary_keys = ("job_id", place)
+
+
+class UserImportErrors(ImportErrors):
+    """The users that import jobs could not import, one record for each, and why.
+
+    Source: https://developer.fullstory.com/server/users/get-batch-import-errors/
+    """
+
+    name = "user_import_errors"
+    kind = "users"
+
+
+class UserImportJobs(ImportJobs):
+    """The import jobs of users themselves, one record for each.
+
+    Source: https://developer.fullstory.com/server/users/get-batch-import-job-details/
+    """
+
+    name = "user_import_jobs"
+    kind = "users"
+
+
+STREAMS = (
+    ImportedEvents,
+    ImportErrors,
+    ImportJobs,
+    ImportedUsers,
+    UserImportErrors,
+    UserImportJobs,
+)

@@ -120,12 +120,12 @@ class Sync:
 
     def _todo(self, stream: JobStream) -> list[Job]:
         """The jobs of a stream that are not finished."""
-        job_ids = self._settings.job_ids
+        job_ids = self._settings.jobs_of(stream.kind)
         self._bookmarks.begin(stream.name)
         already = [one for one in job_ids if (stream.name, one) in self._bookmarks]
         finished = frozenset(already)
         todo = [one for one in job_ids if one not in finished]
-        self._report.start(stream.name, todo, already)
+        self._report.start(stream.name, stream.kind, todo, already)
         endpoint = stream.endpoint
         if self._outputs[stream.name].keeps_json and not endpoint.is_status:
             endpoint = endpoint.split()

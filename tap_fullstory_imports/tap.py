@@ -95,7 +95,7 @@ def _sentences(logger: logging.Logger) -> Iterator[None]:
 
 
 class TapFullstoryImports(Tap):
-    """Reads what became of Fullstory's batch imports of custom events."""
+    """Reads what became of Fullstory's batch imports of events and of users."""
 
     name = settings.NAME
     package_name = settings.NAME
@@ -151,7 +151,9 @@ class TapFullstoryImports(Tap):
         mine.update(state)
         self._bookmarks = Bookmarks(mine, [stream.name for stream in STREAMS])
         if self.settings is not None:
-            self._bookmarks.forget_oldest(frozenset(self.settings.job_ids))
+            for stream in STREAMS:
+                job_ids = frozenset(self.settings.jobs_of(stream.kind))
+                self._bookmarks.forget_oldest(stream.name, job_ids)
 
     # Running
 
@@ -170,7 +172,7 @@ class TapFullstoryImports(Tap):
             self.logger.info(
                 "Shard %s: %d of %d jobs.",
                 self.settings.shard,
-                len(self.settings.job_ids),
+                len(self.settings.job_ids) + len(self.settings.user_job_ids),
                 self.settings.jobs_of_all_shards,
             )
         groups = [streams] if most_rows is None else [[one] for one in streams]

@@ -1,4 +1,4 @@
-"""A stand-in Fullstory API: the three endpoints that read a batch import of events.
+"""A stand-in Fullstory API: the endpoints that read batch imports of events and users.
 
 One program for the tests (``with StandIn(Job(...)) as api``), the demo and the
 benchmarks (``python -m tests.stand_in --scenario demo``). What the real API promises
@@ -103,6 +103,23 @@ EXAMPLE_EVENT: dict[str, Any] = {
 """The documented example of an imported event. Fields for which the documentation
 has no example value (device, position, build variant) are filled in."""
 
+EXAMPLE_USER: dict[str, Any] = {
+    "id": "4983021",
+    "uid": "xyz123",
+    "display_name": "Daniel Falko",
+    "email": "daniel.falko@example.com",
+    "properties": {"pricing_plan": "paid", "popup_help": True, "total_spent": 14.5},
+    "schema": {
+        "properties": {
+            "pricing_plan": "str",
+            "popup_help": "bool",
+            "total_spent": "real",
+        },
+    },
+    "type_conflicts": {"properties": {"total_spent": "int,real"}},
+}
+"""An imported user with every field that is documented."""
+
 
 @dataclass
 class Answer:
@@ -148,7 +165,9 @@ class Job:
 
     Attributes:
         job_id: Any text.
-        rows: The imported events.
+        kind: What it imports, ``events`` or ``users``; a job of each kind may have the
+            same ID.
+        rows: The imported events or users.
         page_size: Rows of a page, of `/imports` and of `/errors`.
         pages: The layout of `/imports`, instead of ``rows``; pages may be empty.
         raw_pages: The text of each page's ``results``; wins over ``pages``.
@@ -176,10 +195,10 @@ class Job:
             None and a list that has ended are the normal answer. The answer by page
             wins; both lists move on.
         latency: Seconds before each answer about this job.
-        schema: The ``schema`` of every event, if asked for; None: the row's own, or
+        schema: The ``schema`` of every row, if asked for; None: the row's own, or
             one derived from its properties.
-        generate: Make so many events instead of ``rows``, page by page, when needed;
-            they are ``make_events(generate, seed=crc32(job_id))``.
+        generate: Make so many rows instead of ``rows``, page by page, when needed;
+            they are ``make_events(generate, seed=crc32(job_id))`` or `make_users`.
         generate_failures: The same for ``failures``.
     """
 
@@ -206,6 +225,7 @@ class Job:
     schema: dict[str, Any] | None = None
     generate: int = 0
     generate_failures: int = 0
+    kind: str = "events"
 
 
 @dataclass(frozen=True)
@@ -215,6 +235,7 @@ class Request:
     Attributes:
         method: GET, if the client is right.
         raw_path: Path and query exactly as sent, undecoded.
+        kind: ``events`` or ``users``; empty if there is no such route.
         job_id: Percent-decoded once; empty if there is no such route.
         endpoint: ``imports``, ``errors``, ``status``, or empty for no such route.
         token: The ``page_token``.
@@ -228,6 +249,7 @@ class Request:
 
     method: str
     raw_path: str
+    kind: str
     job_id: str
     endpoint: str
     token: str | None
@@ -265,7 +287,7 @@ _OK = 200
 _PROCESSING = 202
 _TOO_MANY = 429
 _ENDPOINTS = ("imports", "errors", "status")
-_PATH = re.compile(r"/v2/events/batch/([^/]+)(?:/(imports|errors))?")
+_PATH = re.compile(r"/v2/(events|users)/batch/([^/]+)(?:/(imports|errors))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _JSON_PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[{]|[\]}]|,|[^\s\[\]{},"]+', re.DOTALL)
 
@@ -291,10 +313,12 @@ def _error(status: int, code: str = "", message: str = "") -> _Reply:
     return _Reply(status, _dump({"message": message, "code": code}) if code else b"")
 
 
-def _route(path: str) -> tuple[str, str]:
-    """Returns the job ID, decoded once, and the endpoint; both empty for no route."""
+def _route(path: str) -> tuple[str, str, str]:
+    """Returns kind, job ID, decoded once, and endpoint; all empty for no route."""
     match = _PATH.fullmatch(path)
-    return (unquote(match[1]), match[2] or "status") if match else ("", "")
+    if not match:
+        return "", "", ""
+    return match[1], unquote(match[2]), match[3] or "status"
 
 
 def _type_of(value: object) -> str | None:
@@ -393,11 +417,14 @@ class _Served:
         self._waits: Counter[str] = Counter()
         self._words = iter(job.words)
         self._seed = zlib.crc32(job.job_id.encode())
+        self._make, self._make_failures = _MAKERS[job.kind]
         self._imported, pages = self._lay_out_imports()
         tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
         total = str(self._imported) if job.total is ... else job.total
         self._failed = job.generate_failures or len(job.failures)
-        failures = self._lay_out(job.failures, job.generate_failures, make_failures)
+        failures = self._lay_out(
+            job.failures, job.generate_failures, self._make_failures
+        )
         self.listings = {
             "imports": _Listing(pages, tokens, total, job.schema),
             "errors": _Listing(
@@ -408,7 +435,7 @@ class _Served:
 
     def _snapshot(self, rows: list[dict[str, Any]]) -> _Listing:
         """Lays out `/imports` as it was when it had only these rows."""
-        pages = self._lay_out(rows, 0, make_events)
+        pages = self._lay_out(rows, 0, self._make)
         total = str(len(rows)) if self.job.total is ... else self.job.total
         return _Listing(pages, self._tokens("p", len(pages)), total, self.job.schema)
 
@@ -421,7 +448,7 @@ class _Served:
             pages = job.pages or [[]]
             return sum(map(len, pages)), [partial(list, page) for page in pages]
         count = job.generate or len(job.rows)
-        return count, self._lay_out(job.rows, job.generate, make_events)
+        return count, self._lay_out(job.rows, job.generate, self._make)
 
     def _lay_out(
         self,
@@ -562,7 +589,7 @@ class StandIn:
         self._latency = latency
         self._port = port
         self._tls = tls
-        self._jobs: dict[str, _Served] = {}
+        self._jobs: dict[tuple[str, str], _Served] = {}
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._log: dict[int, Request] = {}
@@ -575,13 +602,18 @@ class StandIn:
             return list(self._log.values())
 
     def asked(
-        self, job_id: str | None = None, endpoint: str | None = None
+        self,
+        job_id: str | None = None,
+        endpoint: str | None = None,
+        kind: str | None = None,
     ) -> list[Request]:
-        """Returns the requests for a job, to an endpoint, or both."""
+        """Returns the requests for a job, to an endpoint, for a kind, or all of it."""
         return [
             request
             for request in self.requests
-            if job_id in {None, request.job_id} and endpoint in {None, request.endpoint}
+            if job_id in {None, request.job_id}
+            and endpoint in {None, request.endpoint}
+            and kind in {None, request.kind}
         ]
 
     def clear(self) -> None:
@@ -590,8 +622,8 @@ class StandIn:
             self._log.clear()
 
     def add(self, *jobs: Job) -> None:
-        """Adds jobs, or puts them in the place of those with the same ID."""
-        self._jobs |= {job.job_id: _Served(job) for job in jobs}
+        """Adds jobs, or puts them in the place of those with the same kind and ID."""
+        self._jobs |= {(job.kind, job.job_id): _Served(job) for job in jobs}
 
     def encode(self) -> None:
         """Encodes all pages beforehand, so that no request has to wait for it."""
@@ -642,10 +674,11 @@ class StandIn:
         path, _, text = http.raw_path.partition("?")
         query = dict(parse_qsl(text, keep_blank_values=True))
         token = query.get("page_token")
-        job_id, endpoint = _route(path)
+        kind, job_id, endpoint = _route(path)
         request = Request(
             method=http.method,
             raw_path=http.raw_path,
+            kind=kind,
             job_id=job_id,
             endpoint=endpoint,
             token=token,
@@ -663,7 +696,7 @@ class StandIn:
         answer = Answer()
         latency = self._latency
         if reply is None:
-            served = self._jobs[job_id]
+            served = self._jobs[kind, job_id]
             answer = served.script(endpoint, token or "")
             latency += served.job.latency + answer.latency
             if answer.early and http.transport is not None:
@@ -697,7 +730,7 @@ class StandIn:
                 return _error(403)
         elif authorization != f"Basic {self.api_key}":
             return _error(401)
-        return None if request.job_id in self._jobs else _error(404)
+        return None if (request.kind, request.job_id) in self._jobs else _error(404)
 
 
 def _port_of(http: web.BaseRequest) -> int:
@@ -926,6 +959,56 @@ def make_failures(count: int, seed: int = 0, first: int = 0) -> list[dict[str, A
     return failures
 
 
+_PLANS = ("free", "team", "business")
+
+
+def make_users(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
+    """Makes imported users, as `make_events` makes events; some come twice."""
+    users = []
+    for number in range(first, first + count):
+        dice = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=15).digest()
+        person = (seed + number) % 200
+        user: dict[str, Any] = {
+            "id": f"{5_000_000_000 + person}",
+            "uid": f"customer-{person}",
+            "display_name": ("Zoë", "José", "Ann", "花子")[dice[0] % 4] + f" {person}",
+            "email": f"customer-{person}@example.com",
+            "properties": {
+                "plan": _PLANS[dice[1] % 3],
+                "seats": dice[2],
+                "spent": dice[3] / 4,
+                "trial": dice[4] % 2 == 0,
+                "company": {"name": "Example", "tags": ["eu"][: dice[5] % 2]},
+            },
+        }
+        for name, die in (("id", 6), ("uid", 7), ("display_name", 8), ("email", 9)):
+            if not dice[die] % 5:
+                del user[name]
+        if not dice[10] % 5:
+            user["type_conflicts"] = {"properties": {"seats": "int,str"}}
+        users.append(user)
+    return users
+
+
+def make_failed_users(
+    count: int, seed: int = 0, first: int = 0
+) -> list[dict[str, Any]]:
+    """Makes failed users, as `make_users` makes imported ones."""
+    failures = []
+    for number, user in enumerate(make_users(count, seed, first), first):
+        code, message = "required_field", "uid is required"
+        if number % 2:
+            code, message = "invalid_argument", "email is too long"
+        user.pop("type_conflicts", None)
+        failures.append({"message": message, "code": code, "user": user})
+    return failures
+
+
+_MAKERS = {
+    "events": (make_events, make_failures),
+    "users": (make_users, make_failed_users),
+}
+
 DEMO: dict[str, Any] = {
     "jobs": [
         {"job_id": "demo-large", "generate": 25_000, "page_size": 1_000},
@@ -936,6 +1019,13 @@ DEMO: dict[str, Any] = {
             "generate_failures": 30,
         },
         {"job_id": "demo-slow", "generate": 300, "processing_seconds": 6},
+        {
+            "job_id": "demo-users",
+            "kind": "users",
+            "status": "FAILED",
+            "generate": 200,
+            "generate_failures": 5,
+        },
     ],
 }
 """The scenario that the program serves unless it is given one."""

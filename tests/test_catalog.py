@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "catalog.json"
-STREAMS = ("imported_events", "import_errors", "import_jobs")
+STREAMS = (
+    "imported_events",
+    "import_errors",
+    "import_jobs",
+    "imported_users",
+    "user_import_errors",
+    "user_import_jobs",
+)
 KEYS = ("job_id", "event_index")
 TYPES = {
     "job_id": "string",
@@ -148,7 +155,7 @@ def test_every_field_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [*zip(STREAMS, (9, 16, 0), strict=True)], ids=STREAMS
+    ("name", "count"), [*zip(STREAMS, (9, 16, 0, 3, 3, 0), strict=True)], ids=STREAMS
 )
 def test_every_object_keeps_fields_that_the_api_adds_later(
     name: str, count: int

@@ -11,11 +11,12 @@ from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.stand_in import (
     DEFAULT_API_KEY,
     EXAMPLE_EVENT,
+    EXAMPLE_USER,
     Job,
     StandIn,
-    make_events,
     make_failures,
 )
+from tests.streams import job_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "api_key": DEFAULT_API_KEY,
     "api_url": "http://127.0.0.1",
     "job_ids": ["example", "generated"],
+    "user_job_ids": ["example", "generated"],
     "include_schema": True,
 }
 
@@ -36,9 +38,13 @@ FAILURE = make_failures(1)[0]
 @pytest.fixture(scope="module", autouse=True)
 def _api() -> Iterator[None]:
     failure = {**FAILURE, "shared": {"context": EXAMPLE_EVENT["context"]}}
-    example = Job("example", rows=[EXAMPLE_EVENT], failures=[failure])
-    generated = Job("generated", rows=make_events(40), page_size=15)
-    with StandIn(example, generated) as api:
+    user_failure = {"message": "no", "code": "invalid_argument", "user": EXAMPLE_USER}
+    with StandIn(
+        Job("example", rows=[EXAMPLE_EVENT], failures=[failure]),
+        Job("example", kind="users", rows=[EXAMPLE_USER], failures=[user_failure]),
+        job_of("events", "generated", 40, page_size=15),
+        job_of("users", "generated", 40, page_size=15),
+    ) as api:
         SETTINGS["api_url"] = api.url
         yield
 

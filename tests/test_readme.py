@@ -16,6 +16,7 @@ from yaml import safe_load
 from benchmarks import results
 from benchmarks.measure import Run
 from tap_fullstory_imports.settings import SCHEMA
+from tap_fullstory_imports.streams import JobStream
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import PREFIX, run
 from tests.project import blocks
@@ -93,8 +94,9 @@ def test_the_streams_are_those_of_the_catalog() -> None:
     tap = TapFullstoryImports(validate_config=False, setup_mapper=False)
     for name, (_, endpoint, key, _) in rows.items():
         assert re.findall(r"`(\w+)`", key) == keys[name]
-        path = getattr(tap.streams[name], "path", None)
-        assert endpoint == f"`GET /v2/events/batch/{{job_id}}{path}`"
+        stream = tap.streams[name]
+        assert isinstance(stream, JobStream)
+        assert endpoint == f"`GET /v2/{stream.kind}/batch/{{job_id}}{stream.path}`"
 
 
 def test_the_environment_variables_are_settings() -> None:

@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "api_key": None,
     "job_ids": None,
     "jobs_file": None,
+    "user_job_ids": None,
+    "user_jobs_file": None,
     "api_url": "https://api.fullstory.com",
     "include_schema": False,
     "job_wait_timeout": 300,
@@ -209,8 +211,9 @@ def test_one_sentence_is_the_only_error(tap: Folder) -> None:
     """Nothing comes after the sentence that a user can act on."""
     [sentence] = tap.run(job_ids=[]).errors
     assert sentence == (
-        "There is no job to read: list the IDs of your import jobs in `job_ids`, or in"
-        " a file that `jobs_file` names."
+        "There is no job to read: list the IDs of your import jobs of events in"
+        " `job_ids` and those of users in `user_job_ids`, or in files that `jobs_file`"
+        " and `user_jobs_file` name."
     )
 
 

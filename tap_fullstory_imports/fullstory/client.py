@@ -53,7 +53,7 @@ class Endpoint:
     Attributes:
         name: What the results are called in events and log lines.
         results: ``imports``, ``errors``, or ``""`` for the status of the job itself.
-        kind: What the job imports: ``events``.
+        kind: What the job imports: ``events`` or ``users``.
         params: What each request for a page carries beside the token.
         splits: Whether the values of rows stay JSON, see `page_of`.
 

@@ -100,7 +100,7 @@ _RULES: dict[int, _Rule] = {
         AccessError,
         "The API key has no permission to read this ({answer}). Imported rows and"
         " errors need a key with Architect or Admin permission; a Standard key reads"
-        " only job statuses (the stream `import_jobs`).",
+        " only job statuses (the streams `import_jobs` and `user_import_jobs`).",
     ),
     HTTPStatus.NOT_FOUND: _Rule(
         MissingJobError, "Fullstory does not know this job ({answer})."

@@ -20,6 +20,7 @@ Outcome = Literal["read", "deferred", "skipped", "failed"]
 MOST_READINGS = 4
 _QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 MOST_EMPTY_PAGES = 100
+_OTHER_KIND = {"events": ("users", "user_job_ids"), "users": ("events", "job_ids")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,10 +241,12 @@ class Job:
         if policy.missing_jobs == "skip" and not self.pages and self.readings == 1:
             warning = "Skipped, because Fullstory does not know it (404)."
             return Step(outcome="skipped", warning=warning, error=error)
+        kind, setting = _OTHER_KIND[self.endpoint.kind]
         reason = (
             f"{error} Check the ID{_looks_wrong(self.job_id)} and that the API key"
-            " belongs to the same organisation; results may also have expired. To go on"
-            " without such jobs, set `missing_jobs` to `skip`."
+            f" belongs to the same organisation. If the job imports {kind}, list it in"
+            f" `{setting}` instead. Results may also have expired. To go on without"
+            " such jobs, set `missing_jobs` to `skip`."
         )
         return Step(outcome="failed", reason=reason, error=error)
 

@@ -221,9 +221,11 @@ class Reader:
             self._budget_spent += waited
         if self._outbox:
             return None
-        names = tuple(job.job_id for job in queue.unfinished) if is_idle else ()
+        jobs = queue.unfinished if is_idle else ()
         return Waiting(
-            tuple(dict.fromkeys(names)),
+            tuple(
+                {(job.endpoint.kind, job.job_id): job.job_id for job in jobs}.values()
+            ),
             self._budget_spent,
             pause,
             queue.next_retry(now),
