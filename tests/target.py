@@ -5,17 +5,25 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
+
+from tests.streams import LISTS, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     Source = Mapping[str, Mapping[str, list[str]]]
 
-PLACES = {"imported_events": "event_index", "import_errors": "error_index"}
-MARKS = {"imported_events": "name", "import_errors": "code", "import_jobs": "status"}
+PLACES = {stream.name: stream.place for stream in LISTS}
+MARKS = {
+    **{stream.name: "code" for stream in LISTS if stream.endpoint == "errors"},
+    **{stream.name: "status" for stream in STATUSES},
+    "imported_events": "name",
+    "imported_users": "uid",
+}
 
 
 def marks(job_id: str, rows: int) -> list[str]:
@@ -23,14 +31,18 @@ def marks(job_id: str, rows: int) -> list[str]:
     return [f"{job_id}/{index}" for index in range(rows)]
 
 
-def events(job_id: str, rows: int, text: str = "") -> list[dict[str, Any]]:
-    """The imported events of a job, each with its mark as its name."""
+def imported(kind: str, job_id: str, rows: int, text: str = "") -> list[dict[str, Any]]:
+    """The imported rows of a job, each with its mark as its name or its `uid`."""
     properties = {"text": text} if text else {}
-    return [{"name": mark, "properties": properties} for mark in marks(job_id, rows)]
+    name = MARKS[f"imported_{kind}"]
+    return [{name: mark, "properties": properties} for mark in marks(job_id, rows)]
+
+
+events = partial(imported, "events")
 
 
 def failures(job_id: str, rows: int) -> list[dict[str, Any]]:
-    """The failed events of a job, each with its mark as its code."""
+    """The failed rows of a job, each with its mark as its code."""
     return [{"code": mark, "message": "no"} for mark in marks(job_id, rows)]
 
 

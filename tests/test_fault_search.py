@@ -34,10 +34,11 @@ from hypothesis.stateful import (
 from tests.harness import Folder, Run, selecting
 from tests.limiters import limiter
 from tests.stand_in import ENDLESS, Answer, Job, StandIn
-from tests.target import Target, events, failures, marks
+from tests.streams import EVERY, NAMES, SETTINGS, Stream
+from tests.target import Target, failures, imported, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
     from tests.stand_in import Request
@@ -48,12 +49,6 @@ SPEED = 2_000.0
 SECONDS_PER_RUN = 40
 SECONDS_PER_REQUEST = 0.5
 JOB_IDS = ("a", "b=", "c/d+e", "ü 2", "%41", "f" * 80, "g", "h", "1", "..j")
-ENDPOINTS = {
-    "imported_events": ("imports", "status"),
-    "import_errors": ("errors", "status"),
-    "import_jobs": ("status",),
-}
-STREAMS = tuple(ENDPOINTS)
 PATHS: dict[str, dict[str, Any]] = {
     "plain": {},
     "mapped": {},
@@ -233,14 +228,16 @@ class Known:
     """A job, and what is left of its faults.
 
     Attributes:
+        kind: What it imports.
         pages: The number of rows of each page.
-        failed: The number of failed events.
+        failed: The number of failed rows.
         processing: How often both its lists answer 202 at first.
         is_odd: Whether no count of the API's agrees with its rows.
         asked: The requests since it was given its script, by the script's keys.
         waits: The answers 202 since then that the script did not ask for.
     """
 
+    kind: str
     job_id: str
     pages: list[int]
     failed: int
@@ -253,7 +250,7 @@ class Known:
 
     @property
     def rows(self) -> int:
-        """The number of its imported events."""
+        """The number of its imported rows."""
         return sum(self.pages)
 
     @property
@@ -262,9 +259,17 @@ class Known:
         return [f"{self.job_id}+{page}/%3D&=" for page in range(1, len(self.pages))]
 
     def rows_of(self, page: int) -> list[dict[str, Any]]:
-        """The imported events of a page."""
+        """The imported rows of a page."""
         first = sum(self.pages[:page])
-        return events(self.job_id, self.rows)[first : first + self.pages[page]]
+        rows = imported(self.kind, self.job_id, self.rows)
+        return rows[first : first + self.pages[page]]
+
+    def marks(self, stream: Stream) -> list[str]:
+        """The marks of its rows in a stream."""
+        if not stream.place:
+            return ["COMPLETED"]
+        rows = self.rows if stream.endpoint == "imports" else self.failed
+        return marks(self.job_id, rows)
 
     def served(self) -> Job:
         """The job as the API has it; what has once been ready stays so."""
@@ -273,6 +278,7 @@ class Known:
         self.waits.clear()
         return Job(
             self.job_id,
+            kind=self.kind,
             pages=[self.rows_of(page) for page in range(len(self.pages))],
             tokens=self.tokens,
             failures=failures(self.job_id, self.failed),
@@ -349,7 +355,9 @@ def moving(
     """
     times, has_other_total = draw(st.integers(1, 4)), draw(st.booleans())
     page = {
-        "results": events(known.job_id, known.rows)[1 : 1 + known.pages[0]],
+        "results": imported(known.kind, known.job_id, known.rows)[
+            1 : 1 + known.pages[0]
+        ],
         "total_records": str(known.rows - has_other_total),
         "next_page_token": known.tokens[0],
     }
@@ -384,9 +392,10 @@ def scripts(
 
 
 @st.composite
-def jobs(draw: st.DrawFn, job_id: str, *, with_hanging: bool) -> Known:
+def jobs(draw: st.DrawFn, kind: str, job_id: str, *, with_hanging: bool) -> Known:
     """A job with faults."""
     known = Known(
+        kind,
         job_id,
         pages=draw(st.lists(st.integers(0, 4), min_size=1, max_size=4)),
         failed=draw(st.integers(0, 4)),
@@ -402,7 +411,7 @@ def jobs(draw: st.DrawFn, job_id: str, *, with_hanging: bool) -> Known:
 class Options:
     """How the tap is run."""
 
-    streams: tuple[str, ...]
+    streams: tuple[Stream, ...]
     path: str
     pause: float
     batch_size: int
@@ -414,8 +423,8 @@ OPTIONS = st.builds(
     streams=st.sampled_from(
         [
             streams
-            for number in (1, 2, 3)
-            for streams in itertools.combinations(STREAMS, number)
+            for number in range(1, len(EVERY) + 1)
+            for streams in itertools.combinations(EVERY, number)
         ]
     ),
     path=st.sampled_from(tuple(PATHS)),
@@ -446,14 +455,14 @@ class FaultSearch(RuleBasedStateMachine):
         """Start without jobs."""
         super().__init__()
         TALLY["scenarios"] += 1
-        self.known: dict[str, Known] = {}
-        self.removed: dict[str, Known] = {}
+        self.known: dict[tuple[str, str], Known] = {}
+        self.removed: dict[tuple[str, str], Known] = {}
         self.folder = tempfile.TemporaryDirectory()  # for `teardown` to remove
         self.targets = [Target({})]
         self.is_impatient = False
         self.shared: Target | None = None
         self.timeouts = 0
-        self.incomplete: set[str] = set()
+        self.incomplete: set[tuple[str, str]] = set()
 
     @initialize(
         parts=st.sampled_from((1, 1, 1, 2, 3)),
@@ -476,19 +485,24 @@ class FaultSearch(RuleBasedStateMachine):
         self.shared = self.targets[0] if is_shared else None
         self.is_impatient = is_impatient
 
-    @rule(data=st.data(), job_id=st.sampled_from(JOB_IDS))
-    def add_job(self, data: st.DataObject, job_id: str) -> None:
+    @rule(
+        data=st.data(),
+        kind=st.sampled_from([*SETTINGS]),
+        job_id=st.sampled_from(JOB_IDS),
+    )
+    def add_job(self, data: st.DataObject, kind: str, job_id: str) -> None:
         """A new job, or one that had been taken out: with its old rows then."""
-        if job_id in self.known:
+        key = kind, job_id
+        if key in self.known:
             return
-        if job_id in self.removed:
-            known = self.removed.pop(job_id)
+        if key in self.removed:
+            known = self.removed.pop(key)
             script = scripts(known, with_hanging=self.is_impatient)
             known.script = data.draw(script, label="script")
         else:
-            job = jobs(job_id, with_hanging=self.is_impatient)
+            job = jobs(kind, job_id, with_hanging=self.is_impatient)
             known = data.draw(job, label="job")
-        self.known[job_id] = known
+        self.known[key] = known
         self.api.add(known.served())
 
     @precondition(lambda self: self.known)
@@ -504,8 +518,8 @@ class FaultSearch(RuleBasedStateMachine):
     @rule(data=st.data())
     def remove_job(self, data: st.DataObject) -> None:
         """A job leaves the settings; its rows stay loaded."""
-        job_id = data.draw(st.sampled_from(sorted(self.known)), label="job")
-        self.removed[job_id] = self.known.pop(job_id)
+        key = data.draw(st.sampled_from(sorted(self.known)), label="job")
+        self.removed[key] = self.known.pop(key)
 
     @precondition(lambda self: self.known)
     @rule(options=OPTIONS, number=st.integers(0, 2))
@@ -523,23 +537,30 @@ class FaultSearch(RuleBasedStateMachine):
         """Read what is left, and let nothing behind."""
         try:
             if self.known:
-                self.finish(Options(STREAMS, "plain", 0, 1, {"job_wait_timeout": 0}))
+                self.finish(Options(EVERY, "plain", 0, 1, {"job_wait_timeout": 0}))
         finally:
             self.api.__exit__(None, None, None)
             self.folder.cleanup()
 
-    def jobs_of(self, part: int) -> dict[str, Known]:
-        """The jobs of a part."""
+    def jobs_of(self, part: int) -> dict[tuple[str, str], Known]:
+        """The jobs of a part, by kind and ID."""
         parts = len(self.targets)
         return {
-            job_id: known
-            for job_id, known in self.known.items()
-            if crc32(job_id.encode()) % parts == part
+            key: known
+            for key, known in self.known.items()
+            if crc32(known.job_id.encode()) % parts == part
+        }
+
+    def lists(self) -> dict[str, list[str]]:
+        """The settings that name the jobs; either list may be empty."""
+        return {
+            setting: [job_id for one, job_id in self.known if one == kind]
+            for kind, setting in SETTINGS.items()
         }
 
     def finish(self, options: Options) -> None:
         """Run until nothing is left to read, no more often than faults are left."""
-        options = replace(options, streams=STREAMS)
+        options = replace(options, streams=EVERY)
         for part, target in enumerate(self.targets):
             jobs = self.jobs_of(part)
             faults = sum(known.faults_left() for known in jobs.values())
@@ -568,12 +589,17 @@ class FaultSearch(RuleBasedStateMachine):
         """
         target = self.targets[part]
         return all(
-            job_id in target.completed(stream)
-            or (stream == STREAMS[0] and job_id in self.incomplete)
-            or (lists and target.rows(stream, job_id) == ["PROCESSING"])
-            for job_id in self.jobs_of(part)
-            for lists in [all(job_id in target.completed(one) for one in STREAMS[:2])]
-            for stream in STREAMS
+            job_id in target.completed(stream.name)
+            or (stream.endpoint == "imports" and (kind, job_id) in self.incomplete)
+            or (lists and target.rows(stream.name, job_id) == ["PROCESSING"])
+            for kind, job_id in self.jobs_of(part)
+            for streams in [[one for one in EVERY if one.kind == kind]]
+            for lists in [
+                all(
+                    job_id in target.completed(one.name) for one in streams if one.place
+                )
+            ]
+            for stream in streams
         )
 
     def run(self, part: int, options: Options, **more: Any) -> None:
@@ -581,21 +607,19 @@ class FaultSearch(RuleBasedStateMachine):
         target, jobs = self.targets[part], self.jobs_of(part)
         if self.shared is not None:
             target.state, self.shared = self.shared.state, target
-        target.source = {
-            "imported_events": {key: marks(key, job.rows) for key, job in jobs.items()},
-            "import_errors": {key: marks(key, job.failed) for key, job in jobs.items()},
-            "import_jobs": {key: ["COMPLETED"] for key in jobs},
-        }
-        target.aliases = {f"{stream}_renamed": stream for stream in STREAMS}
+        target.source = source_of(jobs.values())
+        target.aliases = {f"{name}_renamed": name for name in NAMES}
         target.deselected = frozenset()
         changes = {**options.settings, **PATHS[options.path], **more}
+        changes |= self.lists()
+        names = tuple(stream.name for stream in options.streams)
         if options.path == "mapped":  # only what is selected can be
             changes["stream_maps"] = {
-                stream: {"more": "job_id", "__alias__": f"{stream}_renamed"}
-                for stream in options.streams
+                name: {"more": "job_id", "__alias__": f"{name}_renamed"}
+                for name in names
             }
         if "deselected" in options.path:
-            changes["catalog"] = selecting(*options.streams, without=DESELECTED)
+            changes["catalog"] = selecting(*names, without=DESELECTED)
             target.deselected = frozenset({DESELECTED})
         if "batches" in options.path:
             changes["batch_config"] = {
@@ -609,13 +633,12 @@ class FaultSearch(RuleBasedStateMachine):
             changes["max_retry_wait"] = 300
         if self.is_impatient:
             changes["request_timeout"] = SECONDS_PER_REQUEST
-        self.tap.streams = options.streams
+        self.tap.streams = names
         self.api.clear()
         with time_limit():
             run = self.tap.run(
                 speed=SPEED,
                 pause=options.pause,
-                job_ids=list(self.known),
                 state=target.state,
                 **changes,
             )
@@ -648,18 +671,21 @@ class FaultSearch(RuleBasedStateMachine):
 
         target, jobs = self.targets[part], self.jobs_of(part)
         troubled = {
-            (request.job_id, request.endpoint)
+            (request.kind, request.job_id, request.endpoint)
             for request in self.api.requests
-            if jobs[request.job_id].note(request)
+            if jobs[request.kind, request.job_id].note(request)
         }
         self.incomplete = {
-            job_id
-            for job_id, known in jobs.items()
+            (kind, job_id)
+            for (kind, job_id), known in jobs.items()
             if known.is_odd
-            and not troubled & {(job_id, "imports"), (job_id, "status")}
+            and not troubled & {(kind, job_id, end) for end in ("imports", "status")}
             and not known.answers_left("imports", "status")
             and any(
-                FAILED.match(line) and job_id in line and "It is incomplete" in line
+                FAILED.match(line)
+                and job_id in line
+                and "It is incomplete" in line
+                and f"imported {kind}." in line
                 for line in run.errors
             )
         }
@@ -669,24 +695,39 @@ class FaultSearch(RuleBasedStateMachine):
         is_silent = any(silence in run.stderr for silence in silences)
         timeouts = {*jobs} if is_silent else set()
         self.timeouts += len(timeouts)
-        unsettled = set()
-        for stream, job_id in itertools.product(options.streams, jobs):
-            if job_id in target.completed(stream):
+        unsettled, counted = set(), set()
+        for stream, (key, known) in itertools.product(options.streams, jobs.items()):
+            name, job_id = stream.name, known.job_id
+            if known.kind != stream.kind:
                 continue
-            if stream != "import_jobs" or not target.has_seen(stream, job_id):
-                unsettled.add(job_id)
-            is_odd = jobs[job_id].is_odd and stream == STREAMS[0] and not lenient
-            is_early = target.rows(stream, job_id) == ["PROCESSING"]
+            counted.add(key)
+            is_read = job_id in target.completed(name)
+            TALLY[f"jobs read in {name}"] += is_read
+            if is_read:
+                continue
+            if stream.place or not target.has_seen(name, job_id):
+                unsettled.add(key)
+            is_odd = known.is_odd and stream.endpoint == "imports" and not lenient
+            is_early = target.rows(name, job_id) == ["PROCESSING"]
             is_troubled = any(
-                (job_id, endpoint) in troubled for endpoint in ENDPOINTS[stream]
+                (*key, endpoint) in troubled for endpoint in (stream.endpoint, "status")
             )
-            assert stopped or is_odd or is_early or is_troubled or job_id in timeouts, (
-                f"{stream}: {job_id} is not read, and nobody knows why\n{run.stderr}"
+            assert stopped or is_odd or is_early or is_troubled or key in timeouts, (
+                f"{name}: {job_id} is not read, and nobody knows why\n{run.stderr}"
             )
         if not stopped:
             count = read + already + deferred + skipped + failed
-            assert count == len(jobs)
-            assert len(jobs) - len(unsettled) == read + already
+            assert count == len(counted)
+            assert len(counted) - len(unsettled) == read + already
+
+
+def source_of(jobs: Iterable[Known]) -> dict[str, dict[str, list[str]]]:
+    """The marks of all rows of some jobs, by stream and job."""
+    source: dict[str, dict[str, list[str]]] = {stream.name: {} for stream in EVERY}
+    for known, stream in itertools.product(jobs, EVERY):
+        if known.kind == stream.kind:
+            source[stream.name][known.job_id] = known.marks(stream)
+    return source
 
 
 @contextmanager
@@ -738,3 +779,4 @@ def test_no_fault_loses_a_row_or_marks_a_job_too_early(
             for name, number in sorted(TALLY.items()):
                 print(f"{name}: {number:,}")  # noqa: T201 - figures for who asked
     assert TALLY["runs"] > TALLY["scenarios"]
+    assert all(TALLY[f"jobs read in {name}"] for name in NAMES)
