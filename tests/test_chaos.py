@@ -22,7 +22,8 @@ import pytest
 from tests.harness import Folder
 from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
-from tests.target import Target, events, failures, marks
+from tests.streams import EVERY, NAMES, SETTINGS
+from tests.target import Target, failures, imported, marks
 
 if TYPE_CHECKING:
     import subprocess
@@ -36,8 +37,7 @@ SECONDS_TO_END = 2.0
 SECONDS_TO_START = 1.5  # about: so that some signals come before Python is ready
 BLOCK = 65_536
 TEXT = "y" * 200
-JOBS = 16
-STREAMS = ("imported_events", "import_errors")
+JOBS = 10  # of each kind, with the same IDs
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 TALLY: Counter[str] = Counter()
@@ -71,11 +71,12 @@ class Trial:
             "job_wait_timeout": dice.choice((0, 300)),
         }
         if self.path == "mapped":
-            self.settings["stream_maps"] = {
-                name: {"more": "job_id"} for name in STREAMS
-            }
-        self.rows = {f"job-{i}": dice.randint(0, 300) for i in range(JOBS)}
-        self.failed = {f"job-{i}": dice.randint(0, 20) for i in range(JOBS)}
+            self.settings["stream_maps"] = {name: {"more": "job_id"} for name in NAMES}
+        self.job_ids = [f"job-{i}" for i in range(JOBS)]
+        self.settings |= dict.fromkeys(SETTINGS.values(), self.job_ids)
+        keys = [(kind, job_id) for kind in SETTINGS for job_id in self.job_ids]
+        self.rows = {key: dice.randint(0, 250) for key in keys}
+        self.failed = {key: dice.randint(0, 20) for key in keys}
         self.is_throttled = self.speed > 1 and dice.random() < 0.3
         self.has_faults = dice.random() < 0.6
 
@@ -87,21 +88,21 @@ class Trial:
         """Any moment of the next run."""
         left = [
             rows
-            for job_id, rows in self.rows.items()
-            if job_id not in target.completed("imported_events")
+            for (kind, job_id), rows in self.rows.items()
+            if job_id not in target.completed(f"imported_{kind}")
         ]
         size = sum(left) * (len(TEXT) + 150)  # about
         size = sum(left) * 3 if self.path == "batches" else size
         at_first = Moment("seconds", self.dice.uniform(0, SECONDS_TO_START))
         in_bytes = Moment("bytes", self.dice.randint(1, size + 1))
-        in_requests = Moment("requests", self.dice.randint(1, 3 * len(left) + 1))
+        in_requests = Moment("requests", self.dice.randint(1, 5 * len(left) + 1))
         return self.dice.choice((at_first, in_bytes, in_bytes, in_requests))
 
     def api(self) -> StandIn:
         """The API, with what goes wrong with it."""
         dice = self.dice
         jobs = []
-        for job_id, rows in self.rows.items():
+        for (kind, job_id), rows in self.rows.items():
             script: dict[str, list[Answer | None]] = {}
             if self.has_faults and self.speed > 1:
                 for page in range(3):
@@ -112,8 +113,9 @@ class Trial:
             jobs.append(
                 Job(
                     job_id,
-                    rows=events(job_id, rows, TEXT),
-                    failures=failures(job_id, self.failed[job_id]),
+                    kind=kind,
+                    rows=imported(kind, job_id, rows, TEXT),
+                    failures=failures(job_id, self.failed[kind, job_id]),
                     page_size=dice.choice((20, 60, 250)),
                     processing=dice.choice((0, 0, 0, 1)) * (self.speed > 1),
                     script=script,
@@ -124,6 +126,19 @@ class Trial:
             latency=dice.choice((0.002, 0.01, 0.03)),
             limiter=Bucket(300, 30) if self.is_throttled else None,
         )
+
+    def source(self) -> dict[str, dict[str, list[str]]]:
+        """The marks of all rows, by stream and job."""
+        numbers = {"imports": self.rows, "errors": self.failed}
+        return {
+            stream.name: {
+                job_id: marks(job_id, numbers[stream.endpoint][stream.kind, job_id])
+                if stream.place
+                else ["COMPLETED"]
+                for job_id in self.job_ids
+            }
+            for stream in EVERY
+        }
 
 
 class Reader:
@@ -178,7 +193,6 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
     moment = trial.a_moment(target)
     with patch.dict(os.environ, {"PYTHONUNBUFFERED": trial.unbuffered}):
         process = tap.start(
-            job_ids=list(trial.rows),
             state=target.state,
             speed=trial.speed,
             **trial.settings,
@@ -248,22 +262,18 @@ def test_rows_survive_the_end_of_a_process(
             "storage": {"root": tmp_path.as_uri()},
             "batch_size": 100,
         }
-    source = {
-        "imported_events": {key: marks(key, rows) for key, rows in trial.rows.items()},
-        "import_errors": {key: marks(key, rows) for key, rows in trial.failed.items()},
-    }
+    source = trial.source()
     target = Target(source)
     TALLY["trials"] += 1
     with trial.api() as api:
-        tap = Folder(tmp_path, api, STREAMS)
+        tap = Folder(tmp_path, api, NAMES)
         for sent in trial.signals:
             TALLY["signals"] += 1
             interrupt(trial, tap, target, sent)
             TALLY["jobs kept by STATE"] += sum(
-                len(target.completed(stream)) for stream in STREAMS
+                len(target.completed(stream)) for stream in NAMES
             )
         run = tap.run(
-            job_ids=list(trial.rows),
             state=target.state,
             **{**trial.settings, "job_wait_timeout": 300},
         )
