@@ -1,0 +1,119 @@
+"""Personal data: the README's example leaves fields out and hashes one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from yaml import safe_load
+
+from tests.harness import selecting
+from tests.project import Project, blocks
+from tests.stand_in import StandIn, make_failed_users, make_users
+from tests.streams import NAMES, job_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import Folder
+
+SALT = "a secret"
+USERS, FAILED = make_users(30), make_failed_users(30)
+
+
+def example() -> dict[str, Any]:
+    """The README's example."""
+    (text,) = blocks("Personal data", "yaml")
+    parsed: dict[str, Any] = safe_load(text.replace("$EMAIL_SALT", SALT))
+    return parsed
+
+
+def catalog(patterns: list[str]) -> dict[str, Any]:
+    """The catalog that Meltano makes of the patterns of `select`."""
+    made = selecting(*NAMES)
+    for entry in made["streams"]:
+        for field in entry["metadata"]:
+            path = ".".join([entry["tap_stream_id"], *field["breadcrumb"][1::2]])
+            if any(fnmatch(path, one[1:]) for one in patterns if one[0] == "!"):
+                field["metadata"]["selected"] = False
+    return made
+
+
+def check(imported: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    """Names and failed requests are gone, addresses are hashed, the rest is there."""
+    hashes = [
+        hashlib.sha256(f"{SALT}{row['email']}".encode()).hexdigest()
+        if "email" in row
+        else None
+        for row in USERS
+    ]
+    assert [row["email"] for row in imported] == hashes
+    assert len({*hashes}) > 10
+    assert [row.get("uid") for row in imported] == [row.get("uid") for row in USERS]
+    assert [row["code"] for row in failed] == [row["code"] for row in FAILED]
+    for row in imported:
+        assert "display_name" not in row
+    for row in failed:
+        assert "user" not in row
+
+
+def test_readme_example_leaves_fields_out_and_hashes_the_email(
+    tap: Folder, api: StandIn
+) -> None:
+    """Neither stdout nor the log holds a name or an address."""
+    api.add(job_of("users", "a", 30))
+    settings = example()
+    run = tap.run(
+        user_job_ids=["a"], catalog=catalog(settings["select"]), **settings["config"]
+    )
+    assert run.status == 0, run.stderr
+    check(run.records("imported_users"), run.records("user_import_errors"))
+    told = run.stdout.decode() + run.stderr
+    assert "@" not in told
+    names = [row["display_name"] for row in USERS if "display_name" in row]
+    assert not [name for name in names if name in told]
+
+
+def test_log_of_a_plain_run_holds_no_name_and_no_address(
+    tap: Folder, api: StandIn
+) -> None:
+    """Not even when jobs fail."""
+    tap.streams = NAMES
+    api.add(job_of("users", "a", 30), job_of("users", "b", 30, total=99, imports=98))
+    run = tap.run(user_job_ids=["a", "b", "c"])
+    assert run.status == 1
+    assert b"@example.com" in run.stdout
+    assert "@" not in run.stderr
+    assert not [row for row in USERS if row.get("display_name", "@") in run.stderr]
+
+
+@pytest.mark.e2e
+def test_readme_example_works_in_meltano(tmp_path: Path) -> None:
+    """As it is, in the tap's definition."""
+    project = Project(tmp_path / "project")
+    path = project.path / "meltano.yml"
+    definition = safe_load(path.read_text(encoding="utf-8"))
+    (extractor,) = definition["plugins"]["extractors"]
+    extractor |= safe_load(blocks("Personal data", "yaml")[0])
+    path.write_text(json.dumps(definition), encoding="utf-8")
+    with StandIn(job_of("users", "a", 30)) as api:
+        done = project.run_pipeline(
+            api,
+            target="target-jsonl",
+            settings={
+                "TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": "a",
+                "EMAIL_SALT": SALT,
+            },
+        )
+    assert done.returncode == 0, done.stderr
+    imported, failed = (
+        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for file in (
+            project.output / "imported_users.jsonl",
+            project.output / "user_import_errors.jsonl",
+        )
+    )
+    check(imported, failed)
