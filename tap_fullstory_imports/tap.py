@@ -22,7 +22,7 @@ from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_fullstory_imports import logs, memory, settings
+from tap_fullstory_imports import logs, memory, sdk_settings, settings
 from tap_fullstory_imports.faults import fault
 from tap_fullstory_imports.fullstory import clock
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
@@ -127,16 +127,18 @@ class TapFullstoryImports(Tap):
 
     @classmethod
     def _checked(cls, config: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
-        """Check the settings, and complete them with the defaults."""
+        """Check the settings, those of the SDK too."""
         cls.append_builtin_config(cls.config_jsonschema)
-        config = settings.read(config)
+        known: dict[str, Any] = cls.config_jsonschema["properties"]
+        config = settings.without_unset(config)
         if key := config.get("api_key"):
             logs.hide(str(key).strip().removeprefix("Basic "))
-        errors = settings.check(config, cls.config_jsonschema)
-        errors = errors or settings.check_maps(config, [one.name for one in STREAMS])
-        if errors:
-            raise ConfigValidationError("Unusable settings", errors=errors)
-        return config, Settings.from_config(config)
+        theirs = {name: known[name] for name in known.keys() - settings.OWN}
+        faults = {
+            **settings.unknown(config, known),
+            **sdk_settings.faults(config, theirs, [stream.name for stream in STREAMS]),
+        }
+        return config, Settings.from_config(config, faults)
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:

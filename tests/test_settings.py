@@ -85,6 +85,7 @@ UNUSABLE: list[tuple[str, Any]] = [
     ("max_attempts", True),
     ("max_retry_wait", -1),
     ("max_retry_wait", {}),
+    ("concurrency", "\ud800"),
     ("max_page_bytes", 0),
     ("max_page_bytes", 0.5),
     ("max_page_bytes", "256 MiB"),
@@ -279,9 +280,16 @@ def test_a_mistyped_setting_comes_with_a_hint(tap: Folder) -> None:
 
 def test_all_faults_are_told_at_once(tap: Folder) -> None:
     """So that a user mends them in one go."""
-    run = tap.run(job_ids=["a"], max_attempts=0, missing_jobs="x", jobz=1)
-    text = " ".join(run.errors)
-    assert all(name in text for name in ("`max_attempts`", "`missing_jobs`", "`jobz`"))
+    run = tap.run(
+        job_ids=["a", ""], max_attempts=0, missing_jobs="x", jobz=1, stream_maps="x"
+    )
+    assert run.errors == [
+        "`job_ids`, entry 2 is empty.",
+        "There is no setting `jobz`.",
+        "`max_attempts` must be a whole number, at least 1, at most 20.",
+        "`missing_jobs` must be `fail` or `skip`.",
+        "`stream_maps` must be an object.",
+    ]
 
 
 def test_the_key_is_required(tap: Folder, api: StandIn) -> None:
@@ -342,7 +350,7 @@ def test_a_missing_file_of_settings_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("include_schema", [True, False, "true", "FALSE", "1", "0"]),
+        ("include_schema", [True, False, "true", "FALSE", "1", "0", "yes", " Off "]),
         ("job_wait_timeout", [0, 0.5, 300, "300", "0", "1.5", 86_400]),
         ("unfinished_jobs", ["defer", "fail"]),
         ("missing_jobs", ["fail", "skip"]),
