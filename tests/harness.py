@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import gc
 import io
@@ -17,29 +16,23 @@ import threading
 import time
 import traceback
 import warnings
-from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
-from urllib.parse import quote
 
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.hurry import hurried
+from tests.invariants import PREFIX, Given, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.stand_in import StandIn
 
-PREFIX = "TAP_FULLSTORY_IMPORTS_"
-SHORTEST_KEY = 12
-"""Shorter keys are test data such as `x`: every log has them."""
-SHOWN = 16
-"""So many characters of a key, from its first one, must not be in a log."""
 SPEED = 100.0
 """How many of its seconds a hurried tap lives in one second."""
 
@@ -247,59 +240,17 @@ def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:
     return catalog.to_dict()
 
 
-def forms_of(key: str) -> dict[str, str]:
-    """The forms in which a key can get into a log."""
-
-    def in_base64(text: str) -> str:
-        return base64.b64encode(text.encode()).decode().rstrip("=")
-
-    percent, escaped = quote(key, safe=""), json.dumps(key)[1:-1]
-    return {
-        "raw": key,
-        "percent-encoded": percent,
-        "percent-encoded, lower case": re.sub(
-            "%..", lambda code: code[0].lower(), percent
-        ),
-        "base64": in_base64(key),
-        "base64 of a password": in_base64(f":{key}"),
-        "base64 of a user": in_base64(f"{key}:"),
-        "JSON": escaped,
-        "JSON with escaped slashes": escaped.replace("/", "\\/"),
-    }
-
-
-def _keys(arguments: list[str], environment: Mapping[str, str]) -> set[str]:
-    """The API keys in the settings of a run."""
-    found = [environment.get(PREFIX + "API_KEY")]
-    for option, path in pairwise(arguments):
-        if option == "--config":
-            with suppress(AttributeError, OSError, RecursionError, ValueError):
-                found.append(json.loads(Path(path).read_bytes()).get("api_key"))
-    keys = {key.strip().removeprefix("Basic ") for key in found if isinstance(key, str)}
-    return {key for key in keys if len(key) >= SHORTEST_KEY}
-
-
-def assert_no_key_in(log: str, keys: set[str]) -> None:
-    """No log shows a key, or the first part of one, in any form."""
-    shown = [
-        name
-        for key in keys
-        for name, form in forms_of(key).items()
-        if form[:SHOWN] in log
-    ]
-    assert not shown, f"The log shows the API key: {shown}."
-
-
 def run(
     arguments: list[str],
     *,
     environment: Mapping[str, str] | None = None,
     speed: float = SPEED,
     pause: float = 0,
+    crash: type[Exception] | tuple[()] = (),
 ) -> Run:
     """Run the command line in this process, as a shell would see it.
 
-    Whatever the run does, its log must not show the API key.
+    Whatever the run does, it must keep the invariants.
 
     Args:
         arguments: The command line without the command.
@@ -307,7 +258,9 @@ def run(
         speed: How much faster the tap's clock runs than the real one.
         pause: The real seconds for which the target stalls after each page of memory
             that it reads from a pipe of that size; 0: it takes everything at once.
+        crash: The exception that a test makes the run end by.
     """
+    given = Given.by(arguments, environment or {})
     sink = _StallingTarget(pause) if pause else io.BytesIO()
     out = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -325,12 +278,13 @@ def run(
             TapFullstoryImports.cli.main(arguments, prog_name=TapFullstoryImports.name)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
-        except BaseException:  # noqa: BLE001 - as the interpreter would
+        except crash:
             status = 1
             traceback.print_exc()
-    log = err.buffer.getvalue().decode()
-    assert_no_key_in(log, _keys(arguments, environment or {}))
-    return Run(status, sink.getvalue(), log)
+    done = Run(status, sink.getvalue(), err.buffer.getvalue().decode())
+    given.may_crash = bool(crash)
+    check(done.stdout, done.stderr, status, given)
+    return done
 
 
 class _StallingTarget(io.FileIO):

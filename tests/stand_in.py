@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import logging
 import re
 import signal
 import socket
@@ -282,6 +283,7 @@ _DOCUMENTED_ERRORS = {
     500: ("server_error", "Server error was encountered"),
 }
 
+_SILENT = logging.Logger("stand-in", logging.CRITICAL)  # not in the log of a test
 _MOST_UNSENT = 1024 * 1024
 _OK = 200
 _PROCESSING = 202
@@ -654,7 +656,9 @@ class StandIn:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._started = time.monotonic()
-        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        server = web.Server(
+            self._handle, access_log=None, handler_cancellation=True, logger=_SILENT
+        )
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         try:
             await runner.setup()

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.harness import PREFIX, Run, run
+from tests.harness import Run, run
+from tests.invariants import PREFIX
 from tests.stand_in import EXAMPLE_EVENT, Answer, Job, make_events, make_failures
 
 if TYPE_CHECKING:

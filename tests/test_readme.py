@@ -18,7 +18,8 @@ from benchmarks.measure import Run
 from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.streams import JobStream
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import PREFIX, run
+from tests.harness import run
+from tests.invariants import PREFIX
 from tests.project import blocks
 from tests.stand_in import Job, StandIn, make_events
 

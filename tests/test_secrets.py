@@ -16,7 +16,8 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import PREFIX, Run, forms_of, run
+from tests.harness import Run, run
+from tests.invariants import PREFIX, forms_of
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
 
@@ -389,7 +390,7 @@ def test_a_crash_does_not_make_the_key_appear(
 
     monkeypatch.setattr(streams, "is_canonical", crash)
     api.add(Job("a", rows=make_events(1)))
-    done = run_at("DEBUG", tap.arguments(job_ids=["a"]))
+    done = run(tap.arguments(job_ids=["a"]), crash=RuntimeError)
     assert done.status == 1
     assert "a defect" in done.stderr
     assert_hidden(done)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.harness import PREFIX, Run, run
+from tests.harness import Run, run
+from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ import pytest
 import trustme
 
 from tap_fullstory_imports.settings import SCHEMA
-from tests.harness import PREFIX, run
+from tests.harness import run
+from tests.invariants import PREFIX
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Job, StandIn, make_events
 from tests.test_secrets import LEVELS, assert_hidden

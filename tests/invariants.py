@@ -1,0 +1,277 @@
+"""What holds for every run of the tap, whatever its settings and its luck.
+
+The harness checks each run that it makes. Only a signal or a target that has gone may
+cut the last line.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PREFIX = "TAP_FULLSTORY_IMPORTS_"
+PLACES = {"imported_events": "event_index", "import_errors": "error_index"}
+STREAMS = (*PLACES, "import_jobs")
+SHORTEST_KEY = 12
+"""Shorter keys are test data such as `x`: every log has them."""
+SHOWN = 16
+"""So many characters of a key, from its first one, must not be in a log."""
+ERROR = re.compile(r"^(.* \| )?(ERROR|CRITICAL) ", re.MULTILINE)
+USAGE = "Usage: "
+FAILED = re.compile(r"Summary: .*, failed (\d+);")
+TOO_DEEP = re.compile(
+    rb'"stream":"(?P<stream>\w+)".*'
+    rb'"job_id":"(?P<job>[^"]*)","\w+_index":(?P<place>\d+)'
+)
+UNCOUNTED = {"__filter__", "__else__", "__source__", "job_id", *PLACES.values()}
+"""Maps with one of these names leave out rows, or what tells them from each other."""
+MOST_OLD_JOBS = 100_000
+PARTS: dict[str, dict[str, type]] = {
+    "SCHEMA": {"stream": str, "schema": dict, "key_properties": list},
+    "RECORD": {"stream": str, "record": dict},
+    "BATCH": {"stream": str, "encoding": dict, "manifest": list},
+    "STATE": {"value": dict},
+}
+
+
+@dataclass
+class Given:
+    """What a run was given, and what its test does to it.
+
+    Attributes:
+        settings: The settings in its files.
+        state: The state in its file.
+        keys: The API keys in its settings.
+        may_be_cut: Whether its last line may be a part of one.
+        may_crash: Whether a traceback may be all that the log says of a failure.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    state: object = None
+    keys: set[str] = field(default_factory=set)
+    may_be_cut: bool = False
+    may_crash: bool = False
+
+    @classmethod
+    def by(cls, arguments: list[str], environment: Mapping[str, str]) -> Given:
+        """What a command line and its environment hold."""
+        given, keys = cls(), [environment.get(PREFIX + "API_KEY")]
+        for option, path in pairwise(arguments):
+            content = None
+            with suppress(OSError, RecursionError, ValueError):
+                content = json.loads(Path(path).read_bytes())
+            if option == "--config" and isinstance(content, dict):
+                given.settings |= content
+                keys.append(content.get("api_key"))
+            if option == "--state":
+                given.state = content
+        texts = {key.strip() for key in keys if isinstance(key, str)}
+        given.keys = {text.removeprefix("Basic ") for text in texts}
+        return given
+
+
+def check(stdout: bytes, log: str, status: int, given: Given) -> None:
+    """Check what a run has left behind.
+
+    Args:
+        stdout: All that it wrote.
+        log: All that it logged.
+        status: Its exit code; negative, the signal that has killed it.
+        given: What it was given.
+    """
+    assert_no_key_in(log, given.keys)
+    if stdout.startswith(b'{"type":'):
+        check_messages(whole_lines(stdout, may_be_cut=given.may_be_cut), given)
+    has_crashed = "Traceback" in log
+    assert given.may_crash or not has_crashed, log
+    has_failed = has_crashed or USAGE in log or ERROR.search(log) is not None
+    if status in {0, 1, 2}:
+        assert has_failed == (status != 0), f"exit code {status}:\n{log}"
+        for failed in FAILED.findall(log):
+            assert status or failed == "0", f"exit code 0 with failed jobs:\n{log}"
+    else:
+        assert {abs(status), status - 128} & {2, 9, 15}, f"exit code {status}"
+
+
+def whole_lines(stdout: bytes, *, may_be_cut: bool = False) -> list[bytes]:
+    """The lines; each must be whole, but for the last one if it may be cut."""
+    lines = stdout.splitlines(keepends=True)
+    if may_be_cut and lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    assert not lines or lines[-1].endswith(b"\n"), f"a broken line: {lines[-1][-80:]!r}"
+    return lines
+
+
+def check_messages(lines: Iterable[bytes], given: Given) -> None:
+    """Check that lines are Singer messages in an order that a target can trust."""
+    written = _Written(given)
+    for line in lines:
+        try:
+            message = _decode(line)
+        except RecursionError:
+            written.take_deep(line)
+            continue
+        kind = message.pop("type")
+        parts = PARTS[kind]
+        for name, type_ in parts.items():
+            assert isinstance(message[name], type_), f"{kind} has no {name}: {line!r}"
+        getattr(written, f"take_{kind.lower()}")(**message)
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    """Decode an object, fast unless it has odd numbers or characters."""
+    value = None
+    with suppress(msgspec.DecodeError):
+        value = msgspec.json.decode(line)
+    if value is None:
+        value = json.loads(line, parse_float=str, parse_int=_integer)
+    assert isinstance(value, dict), f"no object: {line[:80]!r}"
+    return value
+
+
+def _integer(text: str) -> int:
+    """A number; of a very long one only some digits, more than any count has."""
+    return int(text[:1_000])
+
+
+class _Written:
+    """What has been written so far in a run."""
+
+    def __init__(self, given: Given) -> None:
+        """Nothing has been written yet."""
+        maps = given.settings.get("stream_maps") or {}
+        self._names, self._known = _names_after(maps)
+        self._keys: dict[str, list[str]] = {}
+        self._rows: dict[tuple[str, str], int] = defaultdict(int)
+        self._before = _completed_in(given.state)
+        self._checked: dict[tuple[str, str], int] = dict(self._before)
+
+    def take_schema(
+        self, stream: str, key_properties: list[str], **schema: dict[str, Any]
+    ) -> None:
+        """Take the schema of a stream, of which there is only one."""
+        assert stream not in self._keys, f"two schemas of {stream}"
+        assert set(key_properties) <= schema["schema"]["properties"].keys()
+        self._keys[stream] = key_properties
+
+    def take_record(self, stream: str, record: dict[str, Any], **_: object) -> None:
+        """Take a record, which must come after its schema and have its key."""
+        assert stream in self._keys, f"a record of {stream} before its schema"
+        missing = [name for name in self._keys[stream] if record.get(name) is None]
+        assert not missing, f"a record of {stream} without {missing}"
+        name = self._names.get(stream, stream)
+        if name in self._known:
+            self._count(name, record["job_id"], record.get(PLACES.get(name, ""), 0))
+
+    def take_batch(self, stream: str, manifest: list[str], **_: object) -> None:
+        """Take the records in the files of a batch."""
+        for uri in manifest:
+            with gzip.open(url2pathname(urlsplit(uri).path)) as file:
+                for line in file:
+                    assert line.endswith(b"\n")
+                    with suppress(RecursionError):
+                        self.take_record(stream, _decode(line))
+                        continue
+                    self.take_deep(
+                        b'"type":"RECORD","stream":"%b",' % stream.encode() + line
+                    )
+
+    def take_deep(self, line: bytes) -> None:
+        """Take a record that is nested too deeply for a decoder."""
+        found = TOO_DEEP.search(line)
+        assert found, f"no record: {line[:80]!r}"
+        self._count(
+            found["stream"].decode(), found["job"].decode(), int(found["place"])
+        )
+
+    def _count(self, stream: str, job_id: str, place: int) -> None:
+        """Count a row: the next one of its job, or its first one again."""
+        rows = self._rows[stream, job_id]
+        assert place in {0, rows}, f"{stream}: row {place} of {job_id} follows {rows}"
+        self._rows[stream, job_id] = place + 1
+
+    def take_state(self, value: dict[str, Any]) -> None:
+        """Take a state: each job in it has all its rows before it; none is lost."""
+        completed = _completed_in(value)
+        for (stream, job_id), rows in completed.items() - self._checked.items():
+            if stream in self._known:
+                assert self._rows[stream, job_id] == rows, (
+                    f"{stream}: STATE names {job_id} with {rows} rows,"
+                    f" {self._rows[stream, job_id]} were written before it"
+                )
+        lost = self._checked.keys() - completed.keys()
+        assert not lost or len(completed) >= MOST_OLD_JOBS, f"STATE has lost {lost}"
+        self._checked = completed
+
+
+def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
+    """The streams by the names that maps give them, and those that keep all rows."""
+    names: dict[str, str] = {}
+    known = set(STREAMS)
+    for stream, changes in maps.items() if isinstance(maps, dict) else ():
+        if not isinstance(changes, dict) or not UNCOUNTED.isdisjoint(changes):
+            known.discard(stream)
+        else:
+            names[str(changes.get("__alias__", stream))] = stream
+    return names, known
+
+
+def _completed_in(state: object) -> dict[tuple[str, str], int]:
+    """The finished jobs of each stream in a state, as far as it is one."""
+    found: dict[tuple[str, str], int] = {}
+    if isinstance(state, dict):
+        state = state.get("value", state.get("singer_state", state))
+    with suppress(AttributeError, KeyError, TypeError):
+        for stream, entry in state["bookmarks"].items():  # type: ignore[index]
+            if stream in STREAMS:
+                for job_id, rows in entry.get("completed_jobs", {}).items():
+                    found[stream, job_id] = rows
+    return found
+
+
+def forms_of(key: str) -> dict[str, str]:
+    """The forms in which a key can get into a log."""
+
+    def in_base64(text: str) -> str:
+        return base64.b64encode(text.encode()).decode().rstrip("=")
+
+    percent, escaped = quote(key, safe=""), json.dumps(key)[1:-1]
+    return {
+        "raw": key,
+        "percent-encoded": percent,
+        "percent-encoded, lower case": re.sub(
+            "%..", lambda code: code[0].lower(), percent
+        ),
+        "base64": in_base64(key),
+        "base64 of a password": in_base64(f":{key}"),
+        "base64 of a user": in_base64(f"{key}:"),
+        "JSON": escaped,
+        "JSON with escaped slashes": escaped.replace("/", "\\/"),
+    }
+
+
+def assert_no_key_in(log: str, keys: Iterable[str]) -> None:
+    """No log shows a key, or the first part of one, in any form."""
+    shown = [
+        name
+        for key in keys
+        if len(key) >= SHORTEST_KEY
+        for name, form in forms_of(key).items()
+        if form[:SHOWN] in log
+    ]
+    assert not shown, f"The log shows the API key: {shown}."
