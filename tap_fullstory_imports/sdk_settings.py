@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatch
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_fullstory_imports.faults import expected
+from tap_fullstory_imports.faults import expected, fault
+
+if TYPE_CHECKING:
+    from singer_sdk import Stream
 
 _BATCH_SETTINGS = {"encoding", "storage", "batch_size"}
 _STORAGE_SETTINGS = {"root", "prefix", "params"}
@@ -37,6 +41,29 @@ def faults(
     if "stream_maps" not in found and (sentence := _fault_of_maps(config, streams)):
         found["stream_maps"] = sentence
     return found
+
+
+def check_maps(stream: Stream) -> None:
+    """See that maps and flattening leave the records of a stream and their keys.
+
+    Raises:
+        ConfigValidationError: If they don't.
+    """
+    maps = [
+        one for one in stream.stream_maps if not isinstance(one, RemoveRecordTransform)
+    ]
+    if not maps:
+        raise fault(
+            f"`stream_maps` leaves nothing of `{stream.name}`. To leave the stream out,"
+            " deselect it."
+        )
+    for one in maps:
+        fields = one.transformed_schema.get("properties", {})
+        if set(one.transformed_key_properties or ()) - fields.keys():
+            raise fault(
+                f"`flattening_max_key_length` would rename the key of `{stream.name}`."
+                " Raise it."
+            )
 
 
 def _fault_of_batches(config: Mapping[str, Any]) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
-import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
 from importlib.metadata import version
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 NAME = "tap-fullstory-imports"
+PREFIX = f"{NAME.upper().replace('-', '_')}_"  # of variables in the environment
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,23 +277,6 @@ class Settings(Declaration, frozen=True, kw_only=True, dict=True):
     def jobs_of(self, kind: str) -> tuple[str, ...]:
         """The IDs of the jobs that import ``events`` or ``users``."""
         return self.user_job_ids if kind == "users" else self.job_ids
-
-
-def from_environment(prefix: str, known: Iterable[str]) -> dict[str, Any]:
-    """The settings that the environment holds.
-
-    The tap's own are text, as they are. Those of the SDK are JSON, or else text.
-    """
-    found: dict[str, Any] = {}
-    for name in known:
-        text = os.environ.get(prefix + name.upper())
-        if text is None:
-            continue
-        found[name] = text
-        if name not in OWN:
-            with suppress(ValueError, RecursionError):
-                found[name] = json.loads(text)
-    return found
 
 
 def without_unset(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import sys
 import threading
-import time
-from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.helpers.capabilities import TapCapabilities
-from singer_sdk.mapper import RemoveRecordTransform
-from singer_sdk.plugin_base import SingerCommand
-from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_fullstory_imports import logs, memory, sdk_settings, settings
+from tap_fullstory_imports import command_line, logs, memory, sdk_settings, settings
+from tap_fullstory_imports.command_line import Command, ConfigInput, sentences
+from tap_fullstory_imports.ending import Ending
 from tap_fullstory_imports.faults import fault
-from tap_fullstory_imports.fullstory import clock
 from tap_fullstory_imports.messages import BufferedWriter, TargetGoneError
 from tap_fullstory_imports.report import Report
 from tap_fullstory_imports.settings import Settings
-from tap_fullstory_imports.state import Bookmarks, StateError, parse
+from tap_fullstory_imports.state import Bookmarks
 from tap_fullstory_imports.streams import STREAMS
 from tap_fullstory_imports.sync import Sync
 
@@ -38,60 +28,14 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Sequence
 
     import click
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
 
     from tap_fullstory_imports.streams import JobStream
 
-END_SECONDS = 1.2  # for everything but a target that does not read
-TARGET_SECONDS = 10.0
-
-
-@dataclass
-class ConfigInput:
-    """The settings of the command line, as the SDK's callbacks take them.
-
-    Attributes:
-        from_environment: Whether the environment has settings, too.
-        parse_env: False, because the tap reads the environment itself.
-    """
-
-    config: dict[str, Any] = field(default_factory=dict)
-    from_environment: bool = False
-    parse_env: bool = False
-
-
-class Command(SingerCommand):
-    """The command line. A user's mistake ends in a sentence, with exit code 1."""
-
-    @override
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments; `--discover` and `--test` do their work in here."""
-        with _sentences(self.logger):
-            return super().make_context(*args, **kwargs)
-        raise AssertionError
-
-
-@contextmanager
-def _sentences(logger: logging.Logger) -> Iterator[None]:
-    """End with exit code 1 and without a traceback if the user's input is at fault."""
-    try:
-        yield
-    except ConfigValidationError as error:
-        sentences = error.errors
-    except MappingError as error:
-        sentences = [f"`stream_maps` can't be used: {error}"]
-    except StateError as error:
-        sentences = [str(error)]
-    else:
-        return
-    for sentence in sentences:
-        logger.error("%s", sentence)
-    sys.exit(1)
+NAMES = tuple(stream.name for stream in STREAMS)
 
 
 class TapFullstoryImports(Tap):
@@ -113,7 +57,6 @@ class TapFullstoryImports(Tap):
     ) -> None:
         """Take the settings, the catalog and the state; see the SDK's `Tap`."""
         self.settings: Settings | None = None
-        self._signal: int | None = None
         config = dict(config or {})
         if validate_config:
             config, self.settings = self._checked(config)
@@ -121,9 +64,9 @@ class TapFullstoryImports(Tap):
         self.config_jsonschema = {"properties": {}}  # type: ignore[misc]
         super().__init__(config=config, validate_config=False, **kwargs)
         del self.config_jsonschema
+        self._ending = Ending(self.message_writer)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, self._end_soon)
-            signal.signal(signal.SIGTERM, self._end_soon)
+            self._ending.handle_signals()
 
     @classmethod
     def _checked(cls, config: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
@@ -136,7 +79,7 @@ class TapFullstoryImports(Tap):
         theirs = {name: known[name] for name in known.keys() - settings.OWN}
         faults = {
             **settings.unknown(config, known),
-            **sdk_settings.faults(config, theirs, [stream.name for stream in STREAMS]),
+            **sdk_settings.faults(config, theirs, NAMES),
         }
         return config, Settings.from_config(config, faults)
 
@@ -151,7 +94,7 @@ class TapFullstoryImports(Tap):
         """Take over a state, with everything in it that is not this tap's."""
         mine: Any = self.state
         mine.update(state)
-        self._bookmarks = Bookmarks(mine, [stream.name for stream in STREAMS])
+        self._bookmarks = Bookmarks(mine, NAMES)
         if self.settings is not None:
             for stream in STREAMS:
                 job_ids = frozenset(self.settings.jobs_of(stream.kind))
@@ -168,7 +111,7 @@ class TapFullstoryImports(Tap):
         """
         if self.settings is None:
             raise RuntimeError("The tap has no settings.")
-        streams = self._selected(everything=most_rows is not None)
+        streams = _selected(self, everything=most_rows is not None)
         report = Report(self.logger, self.settings.policy)
         if self.settings.shard:
             self.logger.info(
@@ -186,7 +129,7 @@ class TapFullstoryImports(Tap):
                     bookmarks=self._bookmarks,
                     writer=self.message_writer,
                     report=report,
-                    look=self._look,
+                    look=self._ending.look,
                     most_rows=most_rows,
                 )
                 sync.run()
@@ -196,74 +139,8 @@ class TapFullstoryImports(Tap):
             raise
         finally:
             report.write()
-        self._look()
+        self._ending.look()
         sys.exit(report.exit_status)
-
-    def _selected(self, *, everything: bool) -> list[JobStream]:
-        """The streams to read, the most important one first.
-
-        Raises:
-            ConfigValidationError: If there is none, or a map makes one unusable.
-        """
-        order = [stream.name for stream in STREAMS]
-        streams: list[JobStream] = [
-            self.streams[name]  # type: ignore[misc]
-            for name in order
-            if everything or self.streams[name].selected
-        ]
-        if not streams:
-            raise fault(
-                "The catalog selects none of this tap's streams. Select one, or leave"
-                " out `--catalog`."
-            )
-        for stream in streams:
-            stream.selected = True
-            if all(isinstance(m, RemoveRecordTransform) for m in stream.stream_maps):
-                raise fault(
-                    f"`stream_maps` leaves nothing of `{stream.name}`. To leave the"
-                    " stream out, deselect it."
-                )
-            for stream_map in stream.stream_maps:
-                keys = stream_map.transformed_key_properties or ()
-                known = stream_map.transformed_schema.get("properties", {})
-                if not isinstance(stream_map, RemoveRecordTransform) and (
-                    set(keys) - known.keys()
-                ):
-                    raise fault(
-                        f"`flattening_max_key_length` would rename the key of"
-                        f" `{stream.name}`. Raise it."
-                    )
-        return streams
-
-    def _look(self) -> None:
-        """End the run if a signal asks for it."""
-        if self._signal is not None:
-            raise SystemExit(128 + self._signal)
-
-    def _end_soon(self, signum: int, _frame: FrameType | None) -> None:
-        """Ask the run to end at the next whole line, and see that it does.
-
-        The SDK would write STATE from in here, perhaps in the middle of a line, and end
-        with the exit code 0.
-        """
-        if self._signal is None:
-            self._signal = signum
-            threading.Thread(target=self._see_the_end, daemon=True).start()
-
-    def _see_the_end(self) -> None:
-        """End the process if it does not end by itself.
-
-        A target that does not read gets some time to take what is in the buffer.
-        Nothing else gets more than a moment.
-        """
-        asked, idle_since = clock.now(), time.monotonic()
-        while time.monotonic() - idle_since < END_SECONDS:
-            time.sleep(END_SECONDS / 50)
-            if self.message_writer.is_writing and clock.now() - asked < TARGET_SECONDS:
-                idle_since = time.monotonic()
-            elif self.message_writer.is_writing:
-                break
-        os._exit(128 + (self._signal or 0))
 
     # Command line
 
@@ -284,11 +161,11 @@ class TapFullstoryImports(Tap):
             return
         cls.print_version(print_fn=cls.logger.info)
         memory.share_one_heap()
-        with _sentences(cls.logger):
+        with sentences(cls.logger):
             tap = cls(
-                config=cls._merged(config),
-                state=None if state is None else _read_state(state),
-                catalog=_read_catalog(catalog),
+                config=cls._given(config),
+                state=state and command_line.read_state(state),
+                catalog=catalog and command_line.read_catalog(catalog, NAMES),
             )
             tap.read_all()
 
@@ -298,7 +175,7 @@ class TapFullstoryImports(Tap):
         """Read one record of each stream, or with `schema` write the schemas only."""
         if value == CliTestOptionValue.Disabled.value:
             return
-        tap = cls(config=cls._merged(ctx.params.get("config")))
+        tap = cls(config=cls._given(ctx.params.get("config")))
         if value == CliTestOptionValue.Schema.value:
             tap.write_schemas()
             ctx.exit()
@@ -310,28 +187,15 @@ class TapFullstoryImports(Tap):
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
     ) -> ConfigInput:
         """Read the files of settings."""
-        config: dict[str, Any] = {}
-        for path in value:
-            if path == "ENV":
-                continue
-            try:
-                content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-            except (OSError, ValueError, RecursionError) as error:
-                raise fault(f"`--config`: {path}: {error}") from None
-            if not isinstance(content, dict):
-                raise fault(f"`--config`: {path} is not a JSON object.")
-            config |= content
-        return ConfigInput(config, "ENV" in value)
+        return ConfigInput.of(value)
 
     @classmethod
-    def _merged(cls, given: ConfigInput | None) -> dict[str, Any]:
+    def _given(cls, config: ConfigInput | None) -> dict[str, Any]:
         """The settings of the files and, with ``ENV``, of the environment."""
-        if given is None or not given.from_environment:
-            return given.config if given else {}
+        if config is None:
+            return {}
         cls.append_builtin_config(cls.config_jsonschema)
-        prefix = f"{cls.name.upper().replace('-', '_')}_"
-        found = settings.from_environment(prefix, cls.config_jsonschema["properties"])
-        return {**given.config, **found}
+        return config.merged(cls.config_jsonschema["properties"])
 
     @classmethod
     @override
@@ -347,26 +211,23 @@ class TapFullstoryImports(Tap):
         )
 
 
-def _read_state(file: IO[str]) -> dict[str, Any]:
-    try:
-        return parse(file.read())
-    except UnicodeDecodeError:
-        raise StateError("it is not text in UTF-8") from None
+def _selected(tap: Tap, *, everything: bool) -> list[JobStream]:
+    """The streams to read, the most important one first.
 
-
-def _read_catalog(file: IO[str] | None) -> Catalog | None:
-    if file is None:
-        return None
-    catalog = None
-    with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        catalog = Catalog.from_dict(json.loads(file.read()))
-    if catalog is None:
+    Raises:
+        ConfigValidationError: If there is none, or a map makes one unusable.
+    """
+    streams: list[JobStream] = [
+        tap.streams[name]  # type: ignore[misc]
+        for name in NAMES
+        if everything or tap.streams[name].selected
+    ]
+    if not streams:
         raise fault(
-            "`--catalog`: the file is not a Singer catalog. Make one with `--discover`."
+            "The catalog selects none of this tap's streams. Select one, or leave"
+            " out `--catalog`."
         )
-    if not any(catalog.get_stream(stream.name) for stream in STREAMS):
-        raise fault(
-            "`--catalog`: the file has none of this tap's streams. Make one with"
-            " `--discover`."
-        )
-    return catalog
+    for stream in streams:
+        stream.selected = True
+        sdk_settings.check_maps(stream)
+    return streams

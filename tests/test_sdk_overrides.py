@@ -38,7 +38,7 @@ PRIVATE = {
 
 
 # Where classes of other packages are extended, or their objects changed.
-NEIGHBOURS = {"client.py", "pagination.py", "streams.py", "tap.py"}
+NEIGHBOURS = {"client.py", "command_line.py", "pagination.py", "streams.py", "tap.py"}
 
 
 def sources(names: Collection[str] = ()) -> Iterator[ast.Module]:
