@@ -214,20 +214,48 @@ class Folder:
         speed: float = 1,
         stdout: IO[bytes] | int = subprocess.PIPE,
         **settings: Any,
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """Start the command line as a process of its own."""
-        return subprocess.Popen(  # noqa: S603 - the tap itself
-            [
-                sys.executable,
-                "-m",
-                "tests.hurry",
-                str(speed),
-                *self.arguments(*arguments, **settings),
-            ],
+        return Process(self.arguments(*arguments, **settings), speed, stdout)
+
+
+class Process(subprocess.Popen[bytes]):
+    """The command line as a process of its own."""
+
+    def __init__(
+        self, arguments: list[str], speed: float, stdout: IO[bytes] | int
+    ) -> None:
+        """Start it."""
+        self.given = Given.by(arguments, os.environ)
+        super().__init__(
+            [sys.executable, "-m", "tests.hurry", str(speed), *arguments],
             stdout=stdout,
             stderr=subprocess.PIPE,
             cwd=Path(__file__).parent.parent,
         )
+
+    @property
+    def out(self) -> IO[bytes]:
+        """The pipe that a target would read."""
+        assert self.stdout is not None
+        return self.stdout
+
+    def collect(self, head: bytes = b"", *, seconds: float = 20) -> Run:
+        """Read what is still written until the run ends, which must be soon.
+
+        Args:
+            head: What has been read of stdout before.
+            seconds: In how many real seconds the run must end.
+        """
+        began = time.monotonic()
+        out, log = self.communicate(timeout=20)
+        assert time.monotonic() - began < seconds, "the run takes too long to end"
+        return self.checked(head + (out or b""), log.decode())
+
+    def checked(self, out: bytes, log: str) -> Run:
+        """What the ended run has left behind, after a check of the invariants."""
+        check(out, log, self.returncode, self.given)
+        return Run(self.returncode, out, log)
 
 
 def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from urllib.request import url2pathname
 
 import msgspec
 
+from tests.streams import LISTS, NAMES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PREFIX = "TAP_FULLSTORY_IMPORTS_"
-PLACES = {"imported_events": "event_index", "import_errors": "error_index"}
-STREAMS = (*PLACES, "import_jobs")
+PLACES = {stream.name: stream.place for stream in LISTS}
 SHORTEST_KEY = 12
 """Shorter keys are test data such as `x`: every log has them."""
 SHOWN = 16
@@ -222,7 +223,7 @@ class _Written:
 def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
     """The streams by the names that maps give them, and those that keep all rows."""
     names: dict[str, str] = {}
-    known = set(STREAMS)
+    known = set(NAMES)
     for stream, changes in maps.items() if isinstance(maps, dict) else ():
         if not isinstance(changes, dict) or not UNCOUNTED.isdisjoint(changes):
             known.discard(stream)
@@ -238,7 +239,7 @@ def _completed_in(state: object) -> dict[tuple[str, str], int]:
         state = state.get("value", state.get("singer_state", state))
     with suppress(AttributeError, KeyError, TypeError):
         for stream, entry in state["bookmarks"].items():  # type: ignore[index]
-            if stream in STREAMS:
+            if stream in NAMES:
                 for job_id, rows in entry.get("completed_jobs", {}).items():
                     found[stream, job_id] = rows
     return found

@@ -19,14 +19,13 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.harness import Folder
+from tests.harness import Folder, Process
 from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS
 from tests.target import Target, failures, imported, marks
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -142,43 +141,34 @@ class Trial:
 
 
 class Reader:
-    """Reads the stdout of a process line by line, now and then slowly."""
+    """Reads the stdout of a process, now and then slowly."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pause: float) -> None:
+    def __init__(self, process: Process, pause: float) -> None:
         """Begin to read."""
-        assert process.stdout is not None
-        self.lines: list[bytes] = []
-        self.size = 0
-        self._pipe, self._pause = process.stdout, pause
+        self.out = bytearray()
+        self._pipe, self._pause = process.out, pause
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
     def _read(self) -> None:
-        rest, pause = b"", threading.Event()
+        pause = threading.Event()
         while block := os.read(self._pipe.fileno(), BLOCK):
-            self.size += len(block)
-            *lines, rest = (rest + block).splitlines(keepends=True)
-            if rest.endswith(b"\n"):
-                lines, rest = [*lines, rest], b""
-            self.lines += lines
+            self.out += block
             pause.wait(self._pause)
-        self.lines += [rest] if rest else []
 
-    def join(self) -> list[bytes]:
-        """The lines, when there are no more."""
+    def join(self) -> bytes:
+        """All that was written, when no more comes."""
         self._thread.join(20)
         assert not self._thread.is_alive()
-        return self.lines
+        return bytes(self.out)
 
 
-def wait_for(
-    moment: Moment, process: subprocess.Popen[bytes], reader: Reader, api: StandIn
-) -> None:
+def wait_for(moment: Moment, process: Process, reader: Reader, api: StandIn) -> None:
     """Wait until the moment has come, or the process has ended."""
     began, pause = time.monotonic(), threading.Event()
     now: Callable[[], float] = {
         "seconds": lambda: time.monotonic() - began,
-        "bytes": lambda: reader.size,
+        "bytes": lambda: len(reader.out),
         "requests": lambda: len(api.requests),
     }[moment.what]
     while now() < moment.number and process.poll() is None:
@@ -206,29 +196,26 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
     finally:
         process.kill()
         process.wait()
-        lines = reader.join()
-        assert process.stdout is not None
+        out = reader.join()
         assert process.stderr is not None
         said = process.stderr.read().decode()
-        process.stdout.close()
+        process.out.close()
         process.stderr.close()
 
-    target.begin()
-    if number == signal.SIGKILL and lines and not lines[-1].endswith(b"\n"):
-        TALLY["lines cut by SIGKILL"] += 1
-        lines.pop()
-    for line in lines:
-        target.take(line)
-    TALLY["lines"] += len(lines)
     status = process.returncode
+    TALLY["lines cut by SIGKILL"] += not out.endswith(b"\n")
     # Python's own answer to Ctrl-C, until the first line of the tap's `main`.
     is_too_early = "init_import_site" in said or (
         status == -signal.SIGINT and "tap_fullstory_imports/tap.py" not in said
     )
-    assert "Traceback" not in said or is_too_early, said
+    process.given.may_be_cut = number == signal.SIGKILL
+    process.given.may_crash = is_too_early
+    target.take(process.checked(out, said).stdout)
+    lines = out.count(b"\n")
+    TALLY["lines"] += lines
     TALLY[f"{signal.Signals(number).name}: status {status}"] += 1
     TALLY["ended before anything was written"] += not lines
-    TALLY["ended between the first line and the last"] += bool(lines) and status != 0
+    TALLY["ended between the first line and the last"] += lines > 0 and status != 0
     if has_ended or status in {0, 1}:  # the last thing that it did was under way
         return True
     if status == -number:  # before Python can see to it, or when it has put all away
@@ -279,9 +266,7 @@ def test_rows_survive_the_end_of_a_process(
         )
 
     assert run.status == 0
-    target.begin()
-    for line in run.stdout.splitlines(keepends=True):
-        target.take(line)
+    target.take(run.stdout)
     for stream, jobs in source.items():
         assert target.completed(stream) == {
             key: len(rows) for key, rows in jobs.items()
