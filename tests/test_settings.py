@@ -18,11 +18,13 @@ import requests
 from tests.harness import Run, run
 from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, StandIn, make_events
+from tests.streams import SETTINGS, job_of
 
 if TYPE_CHECKING:
     from tests.harness import Folder
 
 KEY = "na1.c2VjcmV0.not-to-be-shown"
+FILES = ("jobs_file", "user_jobs_file")
 DEFAULTS: dict[str, Any] = {
     "api_key": None,
     "job_ids": None,
@@ -172,8 +174,17 @@ def asked_job_ids(api: StandIn) -> list[str]:
 
 
 def add_jobs(api: StandIn, *job_ids: str) -> None:
-    """Put small jobs into the stand-in."""
-    api.add(*(Job(job_id, rows=make_events(1)) for job_id in job_ids))
+    """Put small jobs of both kinds into the stand-in."""
+    for kind in SETTINGS:
+        api.add(*(job_of(kind, job_id, 1) for job_id in job_ids))
+
+
+@pytest.fixture(params=zip(SETTINGS, FILES, strict=True), ids=[*FILES])
+def lists(request: pytest.FixtureRequest, tap: Folder) -> tuple[str, str]:
+    """The settings that list jobs of a kind: by their IDs, and by a file."""
+    kind, file = request.param
+    tap.streams = (f"imported_{kind}",)
+    return SETTINGS[kind], file
 
 
 # What the settings are
@@ -303,7 +314,14 @@ def test_the_key_is_required(tap: Folder, api: StandIn) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"job_ids": []}, {"job_ids": ""}, {"job_ids": "[]"}, {"jobs_file": ""}],
+    [
+        {},
+        {"job_ids": []},
+        {"job_ids": ""},
+        {"job_ids": "[]"},
+        {"jobs_file": ""},
+        {"job_ids": [], "user_job_ids": [], "jobs_file": "", "user_jobs_file": ""},
+    ],
 )
 def test_without_a_job_there_is_nothing_to_run(
     tap: Folder, settings: dict[str, Any]
@@ -312,6 +330,8 @@ def test_without_a_job_there_is_nothing_to_run(
     sentence = refusal(tap.run(**settings))
     assert "`job_ids`" in sentence
     assert "`jobs_file`" in sentence
+    assert "`user_job_ids`" in sentence
+    assert "`user_jobs_file`" in sentence
 
 
 @pytest.mark.parametrize(
@@ -463,19 +483,18 @@ def test_the_sdks_own_settings_come_from_the_environment_too(api: StandIn) -> No
     ],
 )
 def test_job_ids_come_as_a_list_as_json_or_with_commas(
-    tap: Folder, api: StandIn, value: Any, job_ids: list[str]
+    tap: Folder, api: StandIn, lists: tuple[str, str], value: Any, job_ids: list[str]
 ) -> None:
     """Stripped, without duplicates, in their order; each is asked for once."""
     add_jobs(api, *job_ids)
-    done = tap.run(job_ids=value)
+    done = tap.run(**{lists[0]: value})
     assert done.status == 0
     assert asked_job_ids(api) == job_ids
-    assert done.completed() == dict.fromkeys(job_ids, 1)
+    assert done.completed(*tap.streams) == dict.fromkeys(job_ids, 1)
     api.clear()
     text = value if isinstance(value, str) else json.dumps(value)
-    done = from_environment(
-        api_key=api.api_key, api_url=api.url, job_ids=text, concurrency="1"
-    )
+    settings = {"api_key": api.api_key, "api_url": api.url, lists[0]: text}
+    done = from_environment(**settings, concurrency="1")
     assert done.status == 0
     assert asked_job_ids(api) == job_ids
 
@@ -513,19 +532,23 @@ def test_job_ids_come_as_a_list_as_json_or_with_commas(
     ],
 )
 def test_job_ids_that_cannot_be_used_are_refused(
-    tap: Folder, api: StandIn, value: Any
+    tap: Folder, api: StandIn, lists: tuple[str, str], value: Any
 ) -> None:
     """The sentence names the setting."""
     add_jobs(api, "a", "b")
-    assert "`job_ids`" in refusal(tap.run(job_ids=value))
+    assert f"`{lists[0]}`" in refusal(tap.run(**{lists[0]: value}))
     assert not api.requests
 
 
-def test_the_sentence_says_which_entry_is_wrong(tap: Folder) -> None:
+def test_the_sentence_says_which_entry_is_wrong(
+    tap: Folder, lists: tuple[str, str]
+) -> None:
     """Among thousands it would be hard to find."""
-    assert "entry 3" in refusal(tap.run(job_ids=["a", "b", "", "c"]))
+    wrong: dict[str, Any] = {lists[0]: ["a", "b", "", "c"]}
+    assert "entry 3" in refusal(tap.run(**wrong))
     path = tap.write("jobs.txt", "a\n# comment\n..\n")
-    assert "line 3" in refusal(tap.run(jobs_file=str(path)))
+    wrong = {lists[1]: str(path)}
+    assert "line 3" in refusal(tap.run(**wrong))
 
 
 # The jobs file
@@ -551,21 +574,24 @@ def test_the_sentence_says_which_entry_is_wrong(tap: Folder) -> None:
     ],
 )
 def test_a_jobs_file_has_lines_or_a_json_array(
-    tap: Folder, api: StandIn, content: str, job_ids: list[str]
+    tap: Folder, api: StandIn, lists: tuple[str, str], content: str, job_ids: list[str]
 ) -> None:
     """With comments, blank lines, any line ends and a byte order mark."""
     add_jobs(api, *job_ids)
-    path = tap.write("jobs.txt", content.encode())
-    done = tap.run(jobs_file=str(path))
+    settings: dict[str, Any] = {lists[1]: str(tap.write("jobs.txt", content.encode()))}
+    done = tap.run(**settings)
     assert done.status == 0
     assert asked_job_ids(api) == job_ids
 
 
-def test_a_jobs_file_is_joined_with_the_list(tap: Folder, api: StandIn) -> None:
+def test_a_jobs_file_is_joined_with_the_list(
+    tap: Folder, api: StandIn, lists: tuple[str, str]
+) -> None:
     """The list comes first, and duplicates are dropped over both."""
     add_jobs(api, "a", "b", "c")
     path = tap.write("jobs.txt", "c\na\n")
-    done = tap.run(job_ids=["b", "a"], jobs_file=str(path))
+    settings: dict[str, Any] = {lists[0]: ["b", "a"], lists[1]: str(path)}
+    done = tap.run(**settings)
     assert done.status == 0
     assert asked_job_ids(api) == ["b", "a", "c"]
 
@@ -601,18 +627,21 @@ def test_a_jobs_file_may_be_in_the_home_folder(
     ],
 )
 def test_a_jobs_file_that_cannot_be_used_is_refused(
-    tap: Folder, api: StandIn, content: bytes
+    tap: Folder, api: StandIn, lists: tuple[str, str], content: bytes
 ) -> None:
     """The sentence names the setting."""
-    path = tap.write("jobs.txt", content)
-    assert "`jobs_file`" in refusal(tap.run(jobs_file=str(path)))
+    settings: dict[str, Any] = {lists[1]: str(tap.write("jobs.txt", content))}
+    assert f"`{lists[1]}`" in refusal(tap.run(**settings))
     assert not api.requests
 
 
 @pytest.mark.parametrize("path", ["no/such/file", "/", "a\x00b", "~nobody-here/x"])
-def test_a_jobs_file_that_cannot_be_read_is_refused(tap: Folder, path: str) -> None:
+def test_a_jobs_file_that_cannot_be_read_is_refused(
+    tap: Folder, lists: tuple[str, str], path: str
+) -> None:
     """The sentence names the setting, on one line."""
-    assert "`jobs_file`" in refusal(tap.run(jobs_file=path))
+    settings: dict[str, Any] = {lists[1]: path}
+    assert f"`{lists[1]}`" in refusal(tap.run(**settings))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
