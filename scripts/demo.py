@@ -26,7 +26,8 @@ FOLDER = Path("output", "demo")
 STATE = FOLDER / "meltano.db"
 DATABASE = FOLDER / "fullstory.duckdb"
 LOG = FOLDER / "meltano.log"
-JOB_IDS = [job["job_id"] for job in DEMO["jobs"]]
+JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" not in job]
+USER_JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" in job]
 JOBS = """
     SELECT
         job_id,
@@ -34,6 +35,13 @@ JOBS = """
         (SELECT count(*) FROM imported_events e WHERE e.job_id = j.job_id),
         (SELECT count(*) FROM import_errors e WHERE e.job_id = j.job_id)
     FROM import_jobs j
+    UNION ALL
+    SELECT
+        job_id,
+        status,
+        (SELECT count(*) FROM imported_users u WHERE u.job_id = j.job_id),
+        (SELECT count(*) FROM user_import_errors u WHERE u.job_id = j.job_id)
+    FROM user_import_jobs j
     ORDER BY job_id
 """
 NAMES = "SELECT name, count(*) FROM imported_events GROUP BY name ORDER BY name"
@@ -58,10 +66,12 @@ def demonstrate(api: StandIn) -> None:
         "TAP_FULLSTORY_IMPORTS_API_KEY": DEFAULT_API_KEY,
         "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
         "TAP_FULLSTORY_IMPORTS_JOB_IDS": ",".join(JOB_IDS),
+        "TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": ",".join(USER_JOB_IDS),
     }
     say(
         "A stand-in Fullstory API is running, with one large import job, one that has",
-        "failed in part and one that is still processing. The pipeline's settings:",
+        "failed in part, one that is still processing and one of users. The pipeline's",
+        "settings:",
         "",
     )
     for name, text in settings.items():
@@ -104,6 +114,7 @@ def meltano(arguments: str, settings: dict[str, str]) -> None:
         **kept,
         **settings,
         "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "",  # or .env could name one
+        "TAP_FULLSTORY_IMPORTS_USER_JOBS_FILE": "",
         "TARGET_DUCKDB_PATH": str(DATABASE.absolute()),
         "TARGET_DUCKDB_TEMP_DIR": str(FOLDER.absolute()),
         "MELTANO_DATABASE_URI": f"sqlite:///{STATE.absolute()}",

@@ -140,7 +140,10 @@ class TestPipeline:
         """Twice, as for whoever runs it again."""
         first = project.run("python", "-m", "scripts.demo")
         assert first.returncode == 0, first.stderr
-        line = r"demo-partly-failed +FAILED +{} +120 +30\n"
+        line = (
+            r"demo-partly-failed +FAILED +{0} +120 +30\n"
+            r"(?:.*\n)+?  demo-users +FAILED +{0} +200 +5\n"
+        )
         asked, not_asked = line.format(4), line.format(0)  # pages of all three streams
         assert re.search(asked, first.stdout)
         assert re.search(not_asked, first.stdout)
