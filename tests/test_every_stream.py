@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.stand_in import Answer, Job
-from tests.streams import EVERY, LISTS, NAMES, SETTINGS, STATUSES, Stream, job_of
+from tests.streams import EVERY, LISTS, NAMES, SETTINGS, Stream, job_of
 from tests.test_batches import config, rows_of
 from tests.test_concurrency import most_at_once
 
@@ -39,9 +39,6 @@ def tap(tap: Folder, stream: Stream) -> Folder:
 
 of_lists = pytest.mark.parametrize(
     "stream", LISTS, indirect=True, ids=[one.name for one in LISTS]
-)
-of_statuses = pytest.mark.parametrize(
-    "stream", STATUSES, indirect=True, ids=[one.name for one in STATUSES]
 )
 
 
@@ -99,25 +96,6 @@ def test_rows_leave_as_they_came_with_unknown_fields(
         for row in run.records(stream.name)
     ]
     assert records == json.loads(json.dumps(stream.rows(job)), parse_float=Decimal)
-
-
-@of_statuses
-def test_a_job_is_one_record_with_its_counts(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """The counts have the name of what the job imports."""
-    api.add(stream.job("a", 3, failures=[], status="FAILED"))
-    run = read(tap, stream, ["a"])
-    assert run.records(stream.name) == [
-        {
-            "job_id": "a",
-            "status": "FAILED",
-            "created_at": "2026-01-15T01:30:15.01Z",
-            "finished_at": "2026-01-15T01:31:15.5Z",
-            f"imported_{stream.kind}": 3,
-            f"failed_{stream.kind}": 0,
-        }
-    ]
 
 
 @of_lists
