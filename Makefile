@@ -20,9 +20,9 @@ EXAMPLES ?= 1000
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
 .PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
-	fuzz demo setup bench bench-targets dist lock clean
+	fuzz demo setup bench bench-targets dist lock dbt-models clean
 
-test: lint types setup .meltano/loaders/ready .venv/snowflake/ready
+test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 # The tests with each of these versions of Python that this machine has, in copies of the
@@ -68,7 +68,7 @@ test-newest: .venv/ready
 fuzz: .venv/ready
 	$(BIN)/pytest --numprocesses 2 --hypothesis-profile=long tests/test_fuzz.py
 
-demo: setup
+demo: setup .venv/dbt/ready
 	@$(BIN)/python -m scripts.demo
 
 # Installs all that development and the pipeline into DuckDB need.
@@ -99,10 +99,14 @@ dist: .venv/pinned
 lock: .venv/ready
 	$(BIN)/python -m scripts.lock --upgrade
 
+# Writes the sources and staging models of the dbt package from the tap's schemas.
+dbt-models: .venv/ready
+	$(BIN)/python -m scripts.dbt_models
+
 # What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
-	rm -rf .venv .oldest .newest .pythons .meltano/ready .meltano/extractors .meltano/loaders .meltano/run
-	rm -rf output/demo dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .oldest .newest .pythons .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
+	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/pinned: requirements/ci.txt requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
@@ -130,7 +134,7 @@ clean:
 # The other targets, which Meltano installs for users when they first run them.
 .meltano/loaders/ready: .meltano/ready $(wildcard requirements/target-*.txt)
 	@echo 'Installing the other targets.'
-	@$(BIN)/meltano --log-level=warning install
+	@$(BIN)/meltano --log-level=warning install --plugin-type=loaders
 	@touch $@
 
 # The real target-snowflake with an emulator of Snowflake, which needs Python 3.11: with
@@ -142,6 +146,12 @@ clean:
 		$(call install,$(VERSIONS) requirements/snowflake.txt,--python .venv/snowflake); \
 	fi
 	@mkdir -p $(@D)
+	@touch $@
+
+.venv/dbt/ready: .venv/pinned requirements/dbt.txt
+	@echo 'Setting up dbt.'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/dbt
+	@$(call install,$(VERSIONS) requirements/dbt.txt,--python .venv/dbt)
 	@touch $@
 
 .venv/airflow/ready: .venv/pinned requirements/airflow.txt

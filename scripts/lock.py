@@ -32,6 +32,7 @@ def main(*options: str) -> None:
         lock_loaders(Path(folder), *options)
     lock("snowflake", *options, f"--constraint={PINS}/target-snowflake.txt")
     lock("airflow", *options)
+    lock("dbt", *options)
     for wanted in sorted(PEERS.glob("*.in")):
         resolve(wanted.with_suffix(".txt"), wanted, *options)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 TAP = "tap-fullstory-imports"
+DBT = ROOT / ".venv" / "dbt" / "bin" / "dbt"
 
 
 class Project:
@@ -37,7 +38,7 @@ class Project:
             (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
 
     def _write(self) -> None:
-        for name in ("scripts", "tests", "tap_fullstory_imports"):
+        for name in ("scripts", "tests", "tap_fullstory_imports", "dbt", "transform"):
             shutil.copytree(ROOT / name, self.path / name)
         shutil.copy(ROOT / "pyproject.toml", self.path)
         (self.path / "meltano.yml").write_text(_definition(), encoding="utf-8")
@@ -69,7 +70,7 @@ class Project:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """The environment with these settings and no others of Meltano's."""
-        ours = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_")
+        ours = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_", "DBT_")
         kept = {key: v for key, v in os.environ.items() if not key.startswith(ours)}
         return {**kept, "PATH": _programs(), "no_proxy": "127.0.0.1", **settings}
 
@@ -113,7 +114,10 @@ def _definition() -> str:
     The arguments of pip stay the same, or Meltano would install the plugins anew.
     """
     definition = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-    return definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
+    definition = definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
+    # The utilities are one program here, which `make test` has installed.
+    own = r"    pip_url: >-\n      dbt-core==.*\n .*\n    executable: dbt\n"
+    return re.sub(own, f"    executable: {DBT}\n", definition)
 
 
 def _programs() -> str:

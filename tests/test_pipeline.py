@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections import Counter
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import pytest
 
-from tests.project import FreshProject, Project, blocks
+from tests.project import FreshProject, Project
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 ROWS = make_events(250)
 FAILURES = make_failures(7)
@@ -91,28 +88,6 @@ class TestPipeline:
         assert {request.job_id for request in api.requests} == {"new"}
         counts = "SELECT job_id, count(*) FROM imported_events GROUP BY 1 ORDER BY 1"
         assert project.query(counts) == [("new", 5), ("partly", 20), ("whole", 250)]
-
-    def test_the_queries_of_the_readme_answer(self, project: Project) -> None:
-        """As they stand there, on what has been loaded."""
-        by_code, incomplete = blocks("Streams", "sql")
-        codes = Counter(failure["code"] for failure in FAILURES)
-        assert {code: count for code, count, _ in project.query(by_code)} == codes
-        assert project.query(incomplete) == []
-        with duckdb.connect(self.copy_of(project)) as database:
-            database.execute("DELETE FROM imported_events WHERE event_index = 3")
-            short = {
-                job_id: rows for job_id, *rows in database.sql(incomplete).fetchall()
-            }
-        assert short == {
-            "partly": ["FAILED", 20, 19],
-            "whole": ["COMPLETED", 250, 249],
-            "new": ["COMPLETED", 5, 4],
-        }
-
-    @staticmethod
-    def copy_of(project: Project) -> Path:
-        """The database again, to change it."""
-        return Path(shutil.copy(project.database, project.path / "copy.duckdb"))
 
     def test_a_failed_job_fails_the_pipeline(
         self, project: Project, api: StandIn

@@ -1,0 +1,520 @@
+"""The dbt package on what the tap has loaded: by real dbt, value by value."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from ast import literal_eval
+from collections import Counter
+from datetime import datetime, timezone
+from decimal import Decimal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from typing_extensions import override
+
+from scripts import dbt_models
+from tests.postgres_server import Postgres
+from tests.project import ROOT, Project, blocks, exact
+from tests.stand_in import Job, StandIn, make_events, make_failures
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+HEADING = "Query it"
+FAILURES = make_failures(7)
+# Reserved words, names that differ in case only, signs, and an empty name.
+ODD: dict[str, Any] = {
+    "select": 1,
+    "User": "large",
+    "user": "small",
+    "timestamp": "2026-03-29T02:30:00+02:00",
+    "user_id": 7,
+    "a b": None,
+    "dot.ted": True,
+    "": "no name",
+    "1st": 1.5,
+    "🧢": "帽子 🧢",
+    'quo"te': '"x" \\ \n 🧢',
+    "it's": "it's",
+    "back\\slash": "a\\b",
+    "sl/ash~": [True, None, False],
+    "{{ jinja }} {# x #}": "{{ x }}",
+    "camelCase": {"deep": [{"🧢": None}, 1.25]},
+    "days": ["2026-01-01T00:00:00Z", "2024-02-29"],
+    "long" * 30: 9223372036854775807,
+    "empty": [],
+}
+ODD_COLUMNS = {
+    "select": ("select", "int"),
+    "User": ("user", "str"),
+    "user": ("properties_user", "str"),
+    "timestamp": ("properties_timestamp", "date"),
+    "user_id": ("properties_user_id", "int"),
+    "a b": ("a_b", "str"),
+    "dot.ted": ("dot_ted", "bool"),
+    "": ("property", "str"),
+    "1st": ("_1st", "real"),
+    "🧢": ("properties_property", "str"),
+    'quo"te': ("quo_te", "str"),
+    "it's": ("it_s", "str"),
+    "back\\slash": ("back_slash", "str"),
+    "sl/ash~": ("sl_ash", "bools"),
+    "{{ jinja }} {# x #}": ("jinja_x", "str"),
+    "camelCase": ("camel_case", "json"),
+    "days": ("days", "dates"),
+    "long" * 30: (("long" * 30)[:50], "int"),
+    "empty": ("empty", "strs"),
+}
+ODD_NAME = "odd \" 'name' 🧢 {{ x }}"
+# One property for each way in which types meet; the proposed type, and if it changes.
+CHANGING: list[dict[str, Any]] = [
+    {
+        "mixed": 1,
+        "wider": 1,
+        "text": "2026-01-01",
+        "list": [1],
+        "lists": [1],
+        "huge": 1,
+    },
+    {"mixed": "one", "wider": 1.5, "text": "soon", "list": 2, "lists": [1.5]},
+    {"mixed": True, "huge": 2**63, "text": "2026-02-30", "list": None, "lists": []},
+    {"text": "2026-01-01T25:00:00Z", "lists": [None]},
+]
+CHANGED = {
+    "mixed": ("str", True),
+    "wider": ("real", False),
+    "text": ("str", False),
+    "list": ("str", True),
+    "lists": ("reals", False),
+    "huge": ("real", False),
+}
+JOBS: dict[str, list[dict[str, Any]]] = {
+    "whole": make_events(80),
+    "partly": make_events(20, seed=5),
+    "odd": [
+        {"name": ODD_NAME, "timestamp": "2026-01-01T00:00:00Z", "properties": ODD},
+        {"name": "only a name"},
+        {"name": None, "properties": {"lost": 1}},
+        {"name": "", "properties": None},
+    ],
+    "changing": [{"name": "Changing", "properties": one} for one in CHANGING],
+    "empty": [],
+}
+EVENTS = [
+    (job_id, index, event)
+    for job_id, rows in JOBS.items()
+    for index, event in enumerate(rows)
+]
+NAMES = {row["name"] for _, _, row in EVENTS if row.get("name")}
+STAGING = "stg_fullstory_imports__"
+COMPLETE = "fullstory_imports__finished_jobs_are_complete"
+BASE = {
+    "user": ("id", "uid"),
+    "session": ("id", "uid"),
+    "context_browser": ("url", "user_agent", "initial_referrer"),
+    "context_mobile": ("app_id", "app_version", "app_name", "build_variant"),
+    "context_device": (
+        "manufacturer",
+        "model",
+        "screen_width",
+        "screen_height",
+        "viewport_width",
+        "viewport_height",
+    ),
+    "context_location": (
+        "country",
+        "region",
+        "city",
+        "latitude",
+        "longitude",
+        "ip_address",
+    ),
+}
+
+
+def moment(text: str) -> datetime:
+    """A time of the source in UTC, as a database holds it."""
+    date = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return date.astimezone(timezone.utc).replace(tzinfo=None) if date.tzinfo else date
+
+
+def base(event: dict[str, Any]) -> dict[str, Any]:
+    """What an event gives for the columns that each event has."""
+    found: dict[str, Any] = {}
+    for place, names in BASE.items():
+        value: Any = event
+        for name in place.split("_"):
+            value = (value or {}).get(name)
+        found |= {f"{place}_{name}": (value or {}).get(name) for name in names}
+    return found
+
+
+def expected(value: Any, kind: str) -> Any:
+    """What a property's value is as a column of a type."""
+    if value is None:
+        return None
+    if kind == "json" or (kind == "str" and not isinstance(value, str)):
+        return exact(value)
+    if kind == "date":
+        return moment(value)
+    if kind == "real":
+        return float(value)
+    if kind.endswith("s"):
+        return [expected(one, kind[:-1]) for one in value]
+    return value
+
+
+def job(job_id: str, rows: list[dict[str, Any]]) -> Job:
+    """A job of the stand-in."""
+    if job_id == "partly":
+        return Job(job_id, rows=rows, failures=FAILURES, status="FAILED")
+    return Job(job_id, rows=rows)
+
+
+def model_of(name: str) -> str:
+    """The view of an event name."""
+    words = re.sub(r"[\W_]+", "_", name).strip("_").lower()
+    return f"fullstory_event_{words}"
+
+
+def listed(model: str) -> dict[str, tuple[str, str]]:
+    """The columns and types of the properties that a proposed model lists."""
+    text = re.sub(r"^\{#.*#\}$", "", model, flags=re.MULTILINE)
+    _, _, entries = text.partition(", {\n")
+    types = literal_eval("{" + entries.rpartition("})")[0] + "}")
+    if ODD_NAME in literal_eval(
+        text.partition("fullstory_event(")[2].partition(", {")[0]
+    ):
+        return {key: (ODD_COLUMNS[key][0], kind) for key, kind in types.items()}
+    return {key: (key, kind) for key, kind in types.items()}
+
+
+class Warehouse:
+    """Where the rows have been loaded.
+
+    Attributes:
+        settings: With which the targets and dbt find it.
+        raw: The schema of the loaded tables.
+    """
+
+    settings: dict[str, str]
+    raw: str
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """The rows that a query of the models gives."""
+        raise NotImplementedError
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        """All rows of a model."""
+        return self.query(f"select * from {model}")  # noqa: S608 - a test's own
+
+    def delete(self, table: str, condition: str) -> None:
+        """Delete rows that have been loaded."""
+        self.execute(f"delete from {self.raw}.{table} where {condition}")  # noqa: S608
+
+    def execute(self, statement: str) -> None:
+        """Change what has been loaded."""
+        raise NotImplementedError
+
+    def json(self, value: Any) -> Any:
+        """A JSON value as the source has it."""
+        raise NotImplementedError
+
+    def time(self, value: Any) -> datetime | None:
+        """A time."""
+        raise NotImplementedError
+
+    def value(self, value: Any, kind: str, source: Any) -> Any:
+        """A property's column as `expected` gives it."""
+        if value is None:
+            return None
+        if kind == "json" or (kind == "str" and not isinstance(source, str)):
+            return exact(self.json(value) if kind == "json" else loads(value))
+        if kind == "date":
+            return self.time(value)
+        if kind == "real":
+            return float(value)
+        if kind in {"dates", "reals"}:
+            return [self.value(one, kind[:-1], source) for one in value]
+        return value
+
+
+def loads(text: str) -> Any:
+    """JSON with every digit."""
+    return json.loads(text, parse_float=Decimal)
+
+
+class DuckDB(Warehouse):
+    """The file of a project."""
+
+    raw = "main"
+
+    def __init__(self, project: Project) -> None:
+        """Take the file where `meltano.yml` has it."""
+        self._project = project
+        self.settings = {"TAP_FULLSTORY_IMPORTS_INCLUDE_SCHEMA": "true"}
+
+    @override
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        with duckdb.connect(self._project.database, read_only=True) as database:
+            found = database.sql(statement)
+            rows = found.fetchall()
+            return [dict(zip(found.columns, row, strict=True)) for row in rows]
+
+    @override
+    def execute(self, statement: str) -> None:
+        with duckdb.connect(self._project.database) as database:
+            database.execute(statement)
+
+    @override
+    def json(self, value: Any) -> Any:
+        return None if value is None else loads(value)
+
+    @override
+    def time(self, value: Any) -> datetime | None:
+        assert value is None or isinstance(value, datetime)
+        return value
+
+
+class PostgreSQL(Warehouse):
+    """A server."""
+
+    raw = "fullstory"
+
+    def __init__(self, server: Postgres) -> None:
+        """Take the settings of target-postgres for dbt, too."""
+        self._server = server
+        self.settings = {**server.settings, "MELTANO_ENVIRONMENT": "prod"}
+
+    @override
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        return self._server.query(
+            re.sub(r"\bfrom ", "from fullstory_models.", statement)
+        )
+
+    @override
+    def execute(self, statement: str) -> None:
+        self._server.execute(statement)
+
+    @override
+    def json(self, value: Any) -> Any:
+        return value
+
+    @override
+    def time(self, value: Any) -> datetime | None:
+        return None if value is None else moment(value)
+
+
+def test_sources_and_staging_models_agree_with_the_schemas() -> None:
+    """Or `make dbt-models` has been forgotten."""
+    files = {ROOT / path: text for path, text in dbt_models.files().items()}
+    assert files.keys() == {*(ROOT / dbt_models.FOLDER).iterdir()}
+    for path, text in files.items():
+        assert path.read_text(encoding="utf-8") == text, path
+
+
+class Package:
+    """The runs of one project, one after the other, whatever the warehouse is."""
+
+    target: str
+    utility: str
+    schema: str
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def warehouse(project: Project) -> Warehouse:
+        """Where the rows are, and with which settings."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+        """One project for the tests of a class, which follow each other."""
+        return Project(tmp_path_factory.mktemp("project"))
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def loaded(cls, project: Project, warehouse: Warehouse) -> None:
+        """All jobs; one has failed in part."""
+        with StandIn(*(job(name, rows) for name, rows in JOBS.items())) as api:
+            done = project.run_pipeline(
+                api, *JOBS, target=cls.target, settings=warehouse.settings
+            )
+        assert done.returncode == 0, done.stderr
+
+    def test_the_commands_of_the_readme_make_the_views(
+        self, project: Project, warehouse: Warehouse
+    ) -> None:
+        """Sources, staging models and all tests first, then a view for each name."""
+        (commands,) = blocks(HEADING, "sh")
+        commands = commands.replace("dbt-duckdb", self.utility)
+        shell = ("bash", "-euo", "pipefail", "-c")
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+            outside = {"http_proxy": address, "https_proxy": address}
+            done = project.run(*shell, commands, **warehouse.settings, **outside)
+            proxy.settimeout(0)
+            with pytest.raises(BlockingIOError):  # nothing has asked for anything
+                proxy.accept()
+        assert done.returncode == 0, done.stdout + done.stderr
+        folder = project.path / "transform" / "models"
+        folder = project.path / "transform" / "models"
+        made = {path.stem for path in folder.glob("*.sql")}
+        assert made == {model_of(name) for name in NAMES}
+        # Properties of changing type are text and named in a warning.
+        assert "WARN=1 ERROR=0" in done.stdout
+        text = (folder / "fullstory_event_changing.sql").read_text(encoding="utf-8")
+        for name, (kind, is_changing) in CHANGED.items():
+            assert f"    '{name}': '{kind}'," in text
+            noted = f"'{name}' is text, because its type changes" in text
+            warned = f"property `{name}` of the event `Changing`" in done.stdout
+            assert (noted, warned) == (is_changing, is_changing), name
+
+    def test_every_event_has_its_values_in_typed_columns(
+        self, warehouse: Warehouse
+    ) -> None:
+        """In the staging model."""
+        rows = warehouse.rows(f"{STAGING}imported_events")
+        found = {(row["job_id"], row["event_index"]): row for row in rows}
+        assert len(found) == len(rows) == len(EVENTS)
+        for job_id, index, event in EVENTS:
+            row = found[job_id, index]
+            assert exact({name: row[name] for name in base(event)}) == exact(
+                base(event)
+            )
+            # target-duckdb loads an empty text as null.
+            assert row["name"] in {event.get("name"), event.get("name") or None}
+            assert exact(warehouse.json(row["properties"])) == exact(
+                event.get("properties")
+            )
+            assert warehouse.time(row["timestamp"]) == (
+                moment(event["timestamp"]) if "timestamp" in event else None
+            )
+
+    def test_every_view_has_exactly_the_values_of_its_events(
+        self, project: Project, warehouse: Warehouse
+    ) -> None:
+        """Each property in a column of its own."""
+        for name in NAMES:
+            file = project.path / f"transform/models/{model_of(name)}.sql"
+            types = listed(file.read_text(encoding="utf-8"))
+            rows = warehouse.rows(model_of(name))
+            found = {(row["job_id"], row["event_index"]): row for row in rows}
+            own = [one for one in EVENTS if one[2].get("name") == name]
+            assert found.keys() == {(job_id, index) for job_id, index, _ in own}
+            for job_id, index, event in own:
+                row, properties = found[job_id, index], event.get("properties") or {}
+                assert properties.keys() <= types.keys()
+                assert exact({one: row[one] for one in base(event)}) == exact(
+                    base(event)
+                )
+                for key, (column, kind) in types.items():
+                    loaded = warehouse.value(row[column], kind, properties.get(key))
+                    assert loaded == expected(properties.get(key), kind), key
+
+    def test_odd_names_become_columns_once(self, project: Project) -> None:
+        """Reserved words, emoji, and names that differ in case only."""
+        file = project.path / f"transform/models/{model_of(ODD_NAME)}.sql"
+        found = listed(file.read_text(encoding="utf-8"))
+        assert {key: kind for key, (_, kind) in found.items()} == {
+            key: kind for key, (_, kind) in ODD_COLUMNS.items()
+        }
+
+    def test_the_statements_of_the_readme_answer(self, warehouse: Warehouse) -> None:
+        """All of them."""
+        tickets, jobs, failures = map(warehouse.query, blocks(HEADING, "sql"))
+        own = [row for _, _, row in EVENTS if row.get("name") == "Support Ticket"]
+        assert sorted((row["user_uid"], row["priority"]) for row in tickets) == sorted(
+            (row["user"]["uid"], row["properties"]["priority"]) for row in own
+        )
+        assert {row["job_id"]: row["loaded"] for row in jobs} == {
+            job_id: len(rows) for job_id, rows in JOBS.items()
+        }
+        (partly,) = (row for row in jobs if row["job_id"] == "partly")
+        assert partly["status"] == "FAILED"
+        assert (partly["reported"], partly["missing"], partly["failed"]) == (20, 0, 7)
+        codes = Counter(failure["code"] for failure in FAILURES)
+        assert {row["code"]: row["failures"] for row in failures} == codes
+        for row in failures:
+            first = next(one for one in FAILURES if one["code"] == row["code"])
+            assert row["example_message"] == first["message"]
+            assert exact(warehouse.json(row["example"])) == exact(first["event"])
+
+    def test_every_failed_event_has_its_values_in_typed_columns(
+        self, warehouse: Warehouse
+    ) -> None:
+        """In the staging model."""
+        rows = warehouse.rows(f"{STAGING}import_errors")
+        rows.sort(key=itemgetter("error_index"))
+        for row, failure in zip(rows, FAILURES, strict=True):
+            event, session = failure["event"], failure["event"]["session"]
+            wanted = {f"event_{name}": value for name, value in base(event).items()}
+            assert exact({name: row[name] for name in wanted}) == exact(wanted)
+            assert row["event_timestamp"] == event["timestamp"]
+            most_recent = session.get("use_most_recent")
+            assert row["event_session_use_most_recent"] == most_recent
+            shared = failure.get("shared", {}).get("context", {}).get("location", {})
+            assert row["shared_context_location_country"] == shared.get("country")
+
+    def test_a_finished_job_with_fewer_rows_than_reported_fails_a_test(
+        self, project: Project, warehouse: Warehouse
+    ) -> None:
+        """Whether events or failed events are missing."""
+        warehouse.delete("imported_events", "event_index = 3")
+        warehouse.delete("import_errors", "error_index = 3")
+        done = self.dbt(
+            project, warehouse, "test", "--select", COMPLETE, expect_success=False
+        )
+        assert re.search(rf"FAIL 4 {COMPLETE}", done.stdout), done.stdout
+        (jobs,) = (one for one in blocks(HEADING, "sql") if "missing" in one)
+        missing = {row["job_id"]: row["missing"] for row in warehouse.query(jobs)}
+        assert missing == dict.fromkeys(JOBS, 0) | dict.fromkeys(
+            ("whole", "partly", "odd", "changing"), 1
+        )
+
+    def dbt(
+        self,
+        project: Project,
+        warehouse: Warehouse,
+        *arguments: str,
+        expect_success: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run dbt in the project, as Meltano does."""
+        command = ("meltano", "invoke", self.utility, "--no-use-colors", *arguments)
+        done = project.run(*command, **warehouse.settings)
+        assert (done.returncode == 0) is expect_success, done.stdout + done.stderr
+        return done
+
+
+@pytest.mark.e2e
+class TestOnDuckDB(Package):
+    """With target-duckdb."""
+
+    target = "target-duckdb"
+    utility = "dbt-duckdb"
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def warehouse(project: Project) -> Warehouse:
+        """The file."""
+        return DuckDB(project)
+
+
+@pytest.mark.e2e
+class TestOnPostgres(Package):
+    """With target-postgres."""
+
+    target = "target-postgres"
+    utility = "dbt-postgres"
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def warehouse() -> Iterator[Warehouse]:
+        """A server."""
+        with Postgres() as server:
+            yield PostgreSQL(server)
