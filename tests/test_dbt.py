@@ -19,7 +19,14 @@ from typing_extensions import override
 from scripts import dbt_models
 from tests.postgres_server import Postgres
 from tests.project import ROOT, Project, blocks, exact
-from tests.stand_in import Job, StandIn, make_events, make_failures
+from tests.stand_in import (
+    Job,
+    StandIn,
+    make_events,
+    make_failed_users,
+    make_failures,
+    make_users,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -27,6 +34,12 @@ if TYPE_CHECKING:
 
 HEADING = "Query it"
 FAILURES = make_failures(7)
+USERS = make_users(30)
+FAILED_USERS = make_failed_users(5)
+# Its ID is that of a job of events, too.
+USERS_JOB = Job(
+    "partly", kind="users", rows=USERS, failures=FAILED_USERS, status="FAILED"
+)
 # Reserved words, names that differ in case only, signs, and an empty name.
 ODD: dict[str, Any] = {
     "select": 1,
@@ -310,6 +323,17 @@ class PostgreSQL(Warehouse):
         return None if value is None else moment(value)
 
 
+def assert_user(
+    warehouse: Warehouse, row: dict[str, Any], user: dict[str, Any], prefix: str
+) -> None:
+    """The row has the fields of a user of the source."""
+    for name in ("id", "uid", "display_name", "email"):
+        # target-duckdb loads an empty text as null.
+        assert row[f"{prefix}{name}"] in {user.get(name), user.get(name) or None}
+    loaded = warehouse.json(row[f"{prefix}properties"])
+    assert exact(loaded) == exact(user.get("properties"))
+
+
 def test_sources_and_staging_models_agree_with_the_schemas() -> None:
     """Or `make dbt-models` has been forgotten."""
     files = {ROOT / path: text for path, text in dbt_models.files().items()}
@@ -341,9 +365,12 @@ class Package:
     @classmethod
     def loaded(cls, project: Project, warehouse: Warehouse) -> None:
         """All jobs; one has failed in part."""
-        with StandIn(*(job(name, rows) for name, rows in JOBS.items())) as api:
+        jobs = [job(name, rows) for name, rows in JOBS.items()]
+        users = {"TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": USERS_JOB.job_id}
+        settings = {**warehouse.settings, **users}
+        with StandIn(*jobs, USERS_JOB) as api:
             done = project.run_pipeline(
-                api, *JOBS, target=cls.target, settings=warehouse.settings
+                api, *JOBS, target=cls.target, settings=settings
             )
         assert done.returncode == 0, done.stderr
 
@@ -432,18 +459,47 @@ class Package:
         assert sorted((row["user_uid"], row["priority"]) for row in tickets) == sorted(
             (row["user"]["uid"], row["properties"]["priority"]) for row in own
         )
-        assert {row["job_id"]: row["loaded"] for row in jobs} == {
-            job_id: len(rows) for job_id, rows in JOBS.items()
-        }
-        (partly,) = (row for row in jobs if row["job_id"] == "partly")
-        assert partly["status"] == "FAILED"
-        assert (partly["reported"], partly["missing"], partly["failed"]) == (20, 0, 7)
-        codes = Counter(failure["code"] for failure in FAILURES)
-        assert {row["code"]: row["failures"] for row in failures} == codes
+        columns = (
+            "kind",
+            "job_id",
+            "status",
+            "reported",
+            "loaded",
+            "missing",
+            "failed",
+        )
+        assert sorted(tuple(row[one] for one in columns) for row in jobs) == sorted(
+            [
+                ("users", "partly", "FAILED", 30, 30, 0, 5),
+                ("events", "partly", "FAILED", 20, 20, 0, 7),
+                *(
+                    ("events", job_id, "COMPLETED", len(rows), len(rows), 0, 0)
+                    for job_id, rows in JOBS.items()
+                    if job_id != "partly"
+                ),
+            ]
+        )
+        sources = {"events": (FAILURES, "event"), "users": (FAILED_USERS, "user")}
+        found = {(row["kind"], row["code"]): row["failures"] for row in failures}
+        assert found == Counter(
+            (kind, one["code"]) for kind, (rows, _) in sources.items() for one in rows
+        )
         for row in failures:
-            first = next(one for one in FAILURES if one["code"] == row["code"])
+            rows, key = sources[row["kind"]]
+            first = next(one for one in rows if one["code"] == row["code"])
             assert row["example_message"] == first["message"]
-            assert exact(warehouse.json(row["example"])) == exact(first["event"])
+            assert exact(warehouse.json(row["example"])) == exact(first[key])
+
+    def test_every_user_has_its_values(self, warehouse: Warehouse) -> None:
+        """Also the users that failed."""
+        rows = warehouse.rows(f"{STAGING}imported_users")
+        rows.sort(key=itemgetter("user_index"))
+        for row, user in zip(rows, USERS, strict=True):
+            assert_user(warehouse, row, user, "")
+        rows = warehouse.rows(f"{STAGING}user_import_errors")
+        rows.sort(key=itemgetter("error_index"))
+        for row, failure in zip(rows, FAILED_USERS, strict=True):
+            assert_user(warehouse, row, failure["user"], "user_")
 
     def test_every_failed_event_has_its_values_in_typed_columns(
         self, warehouse: Warehouse
@@ -472,10 +528,11 @@ class Package:
         )
         assert re.search(rf"FAIL 4 {COMPLETE}", done.stdout), done.stdout
         (jobs,) = (one for one in blocks(HEADING, "sql") if "missing" in one)
-        missing = {row["job_id"]: row["missing"] for row in warehouse.query(jobs)}
-        assert missing == dict.fromkeys(JOBS, 0) | dict.fromkeys(
-            ("whole", "partly", "odd", "changing"), 1
-        )
+        assert {
+            row["job_id"]: row["missing"]
+            for row in warehouse.query(jobs)
+            if row["kind"] == "events"
+        } == {job_id: 1 if len(rows) > 3 else 0 for job_id, rows in JOBS.items()}
 
     def dbt(
         self,
