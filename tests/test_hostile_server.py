@@ -120,7 +120,6 @@ def run_with(
     assert run.status == 1
     assert run.completed() == {"b": 5}
     assert [record["event_index"] for record in run.records()] == list(range(5))
-    assert "Traceback" not in run.stderr
     assert "person@example.com" not in run.stderr
     [error] = run.errors
     assert error.startswith("Job a failed: ")

