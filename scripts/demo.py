@@ -1,12 +1,17 @@
-"""The demo: the real pipeline, twice, from the stand-in Fullstory API into DuckDB."""
+"""The demo: the real pipeline, twice, from the stand-in Fullstory API into DuckDB.
+
+In the end dbt makes typed views of what has been loaded.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +49,29 @@ JOBS = """
     FROM user_import_jobs j
     ORDER BY job_id
 """
-NAMES = "SELECT name, count(*) FROM imported_events GROUP BY name ORDER BY name"
+DBT = str(Path(sys.executable).parent.parent / "dbt" / "bin" / "dbt")
+TRANSFORM = FOLDER / "transform"
+PROPOSED = re.compile(r"^\{# models/(\S+) #\}$(.*?)^$", re.MULTILINE | re.DOTALL)
+VIEWS = """
+    SELECT
+        table_name,
+        string_agg(
+            column_name || ' ' || lower(data_type), ', ' ORDER BY ordinal_position
+        )
+    FROM information_schema.columns
+    WHERE table_name LIKE 'fullstory_event_%' AND column_name NOT IN (
+        SELECT column_name FROM information_schema.columns
+        WHERE table_name = 'stg_fullstory_imports__imported_events'
+    )
+    GROUP BY table_name
+    ORDER BY table_name
+"""
+TICKETS = """
+    SELECT strftime("timestamp", '%Y-%m-%d %H:%M'), user_uid, id, priority, title
+    FROM fullstory_event_support_ticket
+    ORDER BY "timestamp"
+    LIMIT 3
+"""
 
 
 def main() -> None:
@@ -85,10 +112,60 @@ def demonstrate(api: StandIn) -> None:
     if run_pipeline(api, settings):
         sys.exit("The second run has asked again for what the first one had read.")
 
-    say("", "3. What the database holds, by the name of the event.", "")
-    for name, rows in query(NAMES):
-        say(f"  {name:20}{rows:>17,}")
-    say("", f"It is {DATABASE}, with one table per stream.")
+    say(
+        "",
+        "3. dbt makes a view for each event name, each property in a typed column.",
+        "",
+    )
+    make_views()
+    for view, columns in query(VIEWS):
+        ((rows,),) = query(f"SELECT count(*) FROM {view}")  # noqa: S608 - our own
+        say("", f"  {view:40}{rows:>7,} rows")
+        say(
+            *textwrap.wrap(columns, 84, initial_indent="    ", subsequent_indent="    ")
+        )
+    say("", "  The first support tickets:")
+    for row in query(TICKETS):
+        say("    " + "  ".join(f"{value!s:12}" for value in row).rstrip())
+    say("", f"All tables and views are in {DATABASE}.")
+
+
+def make_views() -> None:
+    """Let dbt propose a model for each event name, and make all views."""
+    shutil.rmtree(TRANSFORM, ignore_errors=True)
+    (TRANSFORM / "models").mkdir(parents=True)
+    (TRANSFORM / "dbt_packages").mkdir()
+    package = TRANSFORM / "dbt_packages" / "dbt_fullstory_imports"
+    package.symlink_to(Path("dbt").absolute())  # as `dbt deps` would do
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(Path("transform", name), TRANSFORM)
+    proposed = dbt("--quiet run-operation propose_fullstory_events")
+    for name, text in PROPOSED.findall(proposed):
+        (TRANSFORM / "models" / name).write_text(text, encoding="utf-8")
+    say(f"  {dbt('build --no-use-colors').splitlines()[-1]}")
+
+
+def dbt(arguments: str) -> str:
+    """Run dbt in the demo's project; return what it prints, or end the demo."""
+    say(f"$ dbt {arguments}")
+    environment = {
+        "DBT_PROJECT_DIR": str(TRANSFORM),
+        "DBT_PROFILES_DIR": str(TRANSFORM),
+        "DBT_TARGET": "duckdb",
+        "DBT_DUCKDB_PATH": str(DATABASE.absolute()),
+    }
+    done = subprocess.run(  # noqa: S603 - our own
+        [DBT, *arguments.split()],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        say("", "dbt has failed:", "", done.stdout)
+        sys.exit(1)
+    return done.stdout
 
 
 def run_pipeline(api: StandIn, settings: dict[str, str]) -> int:

@@ -122,6 +122,9 @@ class TestPipeline:
         asked, not_asked = line.format(4), line.format(0)  # pages of all three streams
         assert re.search(asked, first.stdout)
         assert re.search(not_asked, first.stdout)
+        views = r"fullstory_event_support_ticket +5,062 rows\n.* id bigint, priority"
+        assert re.search(views, first.stdout)
+        assert "Account locked out" in first.stdout
         second = project.run("python", "-m", "scripts.demo")
         assert second.returncode == 0, second.stderr
         assert "An earlier demo has read it all" in second.stdout
