@@ -16,6 +16,7 @@ from tests.examples import JOBS, LATE, expected, loaded, shard_of
 from tests.postgres_server import DATABASE, PASSWORD, USER, Postgres
 from tests.project import ROOT, Project
 from tests.stand_in import Answer, Job, StandIn, make_events
+from tests.streams import job_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -56,6 +57,7 @@ class Airflow:
         self._project = Project(path / "project")
         (self._project.path / ".venv").symlink_to(ROOT / ".venv")
         self.jobs_file = self._project.path / "job-ids.txt"
+        self.user_jobs_file = self._project.path / "user-job-ids.txt"
         (self.home / "config").mkdir(parents=True)
         local = self.home / "config" / "airflow_local_settings.py"
         local.write_text(POLICY, encoding="utf-8")
@@ -73,6 +75,7 @@ class Airflow:
             ),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(warehouse),
             "AIRFLOW_VAR_FULLSTORY_JOBS_FILE": str(self.jobs_file),
+            "AIRFLOW_VAR_FULLSTORY_USER_JOBS_FILE": str(self.user_jobs_file),
             "AIRFLOW_VAR_FULLSTORY_PROJECT": str(self._project.path),
         }
         listed = re.findall(r"^\| `(\w+)` \| (\w+) \|", README, re.MULTILINE)
@@ -80,7 +83,7 @@ class Airflow:
             f"AIRFLOW_{'CONN' if kind == 'connection' else 'VAR'}_{name.upper()}"
             for name, kind in listed
         } == told.keys()
-        self._environment = {
+        self.environment = {
             **told,
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLE),
@@ -93,7 +96,7 @@ class Airflow:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run its command line."""
         program = str(ROOT / ".venv" / "airflow" / "bin" / "airflow")
-        return self._project.run(program, *arguments, **self._environment)
+        return self._project.run(program, *arguments, **self.environment)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask its database."""
@@ -127,6 +130,7 @@ def api() -> Iterator[StandIn]:
             Job(name, rows=rows, script={"imports": unknown})
             for name, rows in FLAKY.items()
         ),
+        job_of("users", "users", 7),
     ) as stand_in:
         yield stand_in
 
@@ -148,6 +152,7 @@ class TestDag:
         """Its task is tried again, and so is one that is better by then."""
         job_ids = [*JOBS, *FLAKY, *LATE]
         airflow.jobs_file.write_text("\n".join(job_ids), encoding="utf-8")
+        airflow.user_jobs_file.write_text("users", encoding="utf-8")
         bad, better = shard_of("late", SHARDS), shard_of("flaky", SHARDS)
         assert {shard_of(job_id, SHARDS) for job_id in JOBS} == {*range(SHARDS)}
         assert bad != better
@@ -166,13 +171,21 @@ class TestDag:
         ]
         assert "Job late failed" in done.stdout + done.stderr
         assert loaded(postgres) == expected({**JOBS, **FLAKY})
-        asked = Counter(one.job_id for one in api.asked(endpoint="imports"))
+        users = "select count(*) from fullstory.imported_users where job_id = 'users'"
+        assert postgres.query(users) == [{"count": 7}]
+        asked = Counter(
+            one.job_id for one in api.asked(endpoint="imports", kind="events")
+        )
         assert asked == {**dict.fromkeys(JOBS, 1), "flaky": 2, "late": 3}
 
     def test_a_second_run_reads_what_is_missing(
         self, airflow: Airflow, api: StandIn, postgres: Postgres
     ) -> None:
-        """And nothing else; all its tasks are good, each named as its shard."""
+        """And nothing else; all its tasks are good, each named as its shard.
+
+        Without a list of jobs of users, too.
+        """
+        del airflow.environment["AIRFLOW_VAR_FULLSTORY_USER_JOBS_FILE"]
         api.add(*(Job(name, rows=rows) for name, rows in LATE.items()))
         api.clear()
         done = airflow.run("dags", "test", "fullstory_imports")

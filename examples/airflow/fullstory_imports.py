@@ -16,6 +16,9 @@ ENVIRONMENT = {
     "NO_COLOR": "1",
     "TAP_FULLSTORY_IMPORTS_API_KEY": "{{ conn.fullstory.password }}",
     "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "{{ var.value.fullstory_jobs_file }}",
+    "TAP_FULLSTORY_IMPORTS_USER_JOBS_FILE": (
+        "{{ var.value.get('fullstory_user_jobs_file', '') }}"
+    ),
     # The rows and Meltano's state go into one database: whoever connects to no named
     # place in PostgreSQL goes where these variables say.
     "MELTANO_DATABASE_URI": "postgresql+psycopg://",
