@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tap_fullstory_imports.settings import Settings
 from tests.stand_in import Job, make_events
+from tests.streams import NAMES, job_of
 
 if TYPE_CHECKING:
     from tests.harness import Folder
@@ -84,16 +85,17 @@ def test_a_run_of_a_part_says_which_part_and_how_many_jobs(
     tap: Folder, api: StandIn
 ) -> None:
     """Once, whatever the number of streams; a run of all jobs says nothing."""
-    tap.streams = ("imported_events", "import_errors", "import_jobs")
-    names = [f"job-{number}" for number in range(9)]
-    api.add(*(Job(name, rows=make_events(2)) for name in names))
+    tap.streams = NAMES
+    names, users = ([f"{kind}-{number}" for number in range(6)] for kind in "ab")
+    api.add(*(job_of("events", name) for name in names))
+    api.add(*(job_of("users", name) for name in users))
     sizes = []
     for part in (1, 2, 3):
-        run = tap.run(job_ids=names, shard=f"{part}/3")
-        sizes.append(len(run.completed()))
+        run = tap.run(job_ids=names, user_job_ids=users, shard=f"{part}/3")
+        sizes.append(len(run.completed()) + len(run.completed("imported_users")))
         shown = [line for line in run.lines if line.startswith("Shard ")]
-        assert shown == [f"Shard {part}/3: {sizes[-1]} of 9 jobs."]
-    assert sum(sizes) == 9
+        assert shown == [f"Shard {part}/3: {sizes[-1]} of 12 jobs."]
+    assert sum(sizes) == 12
     assert "Shard" not in tap.run(job_ids=names).stderr
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.stand_in import Answer, Job, make_events
+from tests.streams import SETTINGS, job_of
 
 if TYPE_CHECKING:
     from tests.harness import Folder, Run
@@ -96,19 +97,28 @@ def test_backfill_of_one_job_keeps_all_other_bookmarks(
     assert after.completed() == {"a": 5, "b": 5, "c": 5}
 
 
+@pytest.mark.parametrize("kind", [*SETTINGS])
 def test_of_more_than_100_000_old_jobs_the_oldest_leave_the_state(
-    api: StandIn, tap: Folder
+    api: StandIn, tap: Folder, kind: str
 ) -> None:
-    api.add(Job("new", rows=ROWS))
+    api.add(job_of(kind, "new"))
     old = {f"old-{number}": 1 for number in range(100_003)}
+    stream = f"imported_{kind}"
+    tap.streams = (stream,)
 
-    # "kept" is the oldest of all, but it is in the settings.
-    run = tap.run(job_ids=["kept", "new"], state=state_of(kept=2, **old))
+    # "kept" is the oldest of all, but it is in the settings. A job of the other kind
+    # keeps nothing.
+    lists: dict[str, Any] = {setting: ["old-0"] for setting in SETTINGS.values()}
+    run = tap.run(
+        **{**lists, SETTINGS[kind]: ["kept", "new"]},
+        state={"bookmarks": {stream: {"completed_jobs": {"kept": 2, **old}}}},
+    )
 
     assert run.status == 0
     assert {request.job_id for request in api.requests} == {"new"}
-    assert run.completed().keys() == {"kept", "new", *[*old][3:]}
-    assert [job_id for job_id in run.completed() if job_id in old] == [*old][3:]
+    completed = run.completed(stream)
+    assert completed.keys() == {"kept", "new", *[*old][3:]}
+    assert [job_id for job_id in completed if job_id in old] == [*old][3:]
 
 
 FOREIGN: dict[str, Any] = {
