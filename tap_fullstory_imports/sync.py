@@ -98,11 +98,11 @@ class Sync:
                 for output in self._outputs.values():
                     output.close()
             except StopError as error:
-                self._report.stopped = str(error)
+                self._report.summary.stopped = str(error)
             self._write_state()
 
     def _set_status(self, name: str, tags: dict[str, object]) -> None:
-        if not self._report.has_failed(name):
+        if not self._report.summary.has_failed(name):
             tags[Tag.STATUS] = Status.SUCCEEDED
 
     def _read(self, jobs: list[Job]) -> None:
@@ -110,12 +110,12 @@ class Sync:
         if self._most_rows is not None:
             policy = replace(policy, job_wait_timeout=0)
         reader = Reader(jobs, self._settings.client, policy)
-        self._report.reader = reader
+        self._report.summary.reader = reader
         with closing(reader.events()) as events:
             for event in events:
                 self.handle(event)
                 self._look_around()
-                if self._report.rows_of(self._streams) == self._most_rows:
+                if self._report.summary.rows_of(self._streams) == self._most_rows:
                     return
 
     def _todo(self, stream: JobStream) -> list[Job]:
@@ -155,7 +155,7 @@ class Sync:
             written = output.write(records)
             if written.unwritable:
                 self._unwritable.add(job)
-            self._report.count(name, written)
+            self._report.summary.count(name, written)
             self._counters[name].increment(written.rows)
             self._state.rows += len(records)
             self._look_around()

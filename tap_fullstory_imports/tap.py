@@ -135,12 +135,12 @@ class TapFullstoryImports(Tap):
                 sync.run()
             self.message_writer.flush()
         except TargetGoneError as error:
-            report.stopped = error.reason
+            report.summary.stopped = error.reason
             raise
         finally:
-            report.write()
+            report.write_summary()
         self._ending.look()
-        sys.exit(report.exit_status)
+        sys.exit(report.summary.exit_status)
 
     # Command line
 

@@ -269,6 +269,51 @@ def test_a_hundred_empty_pages_in_a_row_are_read(api: StandIn, tap: Folder) -> N
     assert run.completed() == {"a": 2}
 
 
+def test_pages_without_a_total_end_where_the_status_says(
+    api: StandIn, tap: Folder
+) -> None:
+    """A job has at most 50,000 rows. Beyond them, its status is the bound."""
+    endless = Job("endless", pages=[ONE * 10_000] * 9, total=None, imports=40_000)
+    api.add(endless, Job("b", rows=TWO))
+    api.add(Job("large", pages=[ONE * 10_000] * 7, total=None))
+
+    run = tap.run(job_ids=["endless", "large", "b"])
+
+    assert run.status == 1
+    assert run.completed() == {"b": 1, "large": 70_000}
+    assert len(api.asked("endless", "imports")) == 6
+    assert len(api.asked("endless", "status")) == 1
+    assert len(api.asked("large", "status")) == 2  # after 50,000 rows, and at the end
+    assert "Job endless failed" in run.errors[-1]
+    assert "60,000 rows" in run.errors[-1]
+    assert "40,000" in run.errors[-1]
+
+
+def test_the_status_is_asked_once_for_the_bound_of_pages_without_a_total(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", pages=[ONE * 10_000] * 9, total=None, imports=70_000))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 1
+    assert len(api.asked("a", "imports")) == 8
+    assert len(api.asked("a", "status")) == 1
+
+
+def test_pages_without_a_total_of_a_running_import_are_read_again(
+    api: StandIn, tap: Folder
+) -> None:
+    pages = [ONE * 10_000] * 6
+    api.add(Job("a", pages=pages, total=None, words=["PROCESSING"]))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.completed() == {"a": 60_000}
+    assert len(api.asked("a", "imports")) == 12
+
+
 def test_jobs_may_use_the_same_tokens(api: StandIn, tap: Folder) -> None:
     for name in ("a", "b"):
         api.add(Job(name, pages=[ONE, TWO], tokens=["same"]))

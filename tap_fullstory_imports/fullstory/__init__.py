@@ -21,16 +21,16 @@ from __future__ import annotations
 from tap_fullstory_imports.fullstory import clock
 from tap_fullstory_imports.fullstory.client import API_URL, Client, Endpoint
 from tap_fullstory_imports.fullstory.errors import FullstoryError, StopError
-from tap_fullstory_imports.fullstory.job import Job, Outcome, Policy, Step
-from tap_fullstory_imports.fullstory.pace import Pace
-from tap_fullstory_imports.fullstory.reader import (
+from tap_fullstory_imports.fullstory.events import (
     Event,
     JobEnded,
     PageRead,
-    Reader,
     Trouble,
     Waiting,
 )
+from tap_fullstory_imports.fullstory.job import Job, Outcome, Policy, Step
+from tap_fullstory_imports.fullstory.pace import Pace
+from tap_fullstory_imports.fullstory.reader import Reader
 from tap_fullstory_imports.fullstory.verdict import FINAL_STATUSES
 
 __all__ = [

@@ -1,11 +1,11 @@
-"""One job, from request to request: what the last answer led to."""
+"""One job, request by request: what each answer means for the next one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from tap_fullstory_imports.fullstory import errors, retry
+from tap_fullstory_imports.fullstory import errors, reasons, retry
 from tap_fullstory_imports.fullstory.pages import is_final
 from tap_fullstory_imports.fullstory.pagination import NextPageTokenPaginator
 from tap_fullstory_imports.fullstory.verdict import Verdict, judge
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["read", "deferred", "skipped", "failed"]
 MOST_READINGS = 4
-_QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 MOST_EMPTY_PAGES = 100
-_OTHER_KIND = {"events": ("users", "user_job_ids"), "users": ("events", "job_ids")}
+MOST_ROWS = 50_000  # a job has no more, says Fullstory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,8 @@ class Step:
     """What one request for a job led to.
 
     Attributes:
-        page: The page; its rows are those of the job from `first` on.
+        page: The page, if one has arrived.
+        first: The index of its first row among all rows of the job.
         wait: Seconds until the next request for the job; None if it is due now.
         outcome: How the job ended; None if it goes on.
         reason: Why the job failed, or why the request is tried again.
@@ -65,17 +65,16 @@ class Step:
 
 @dataclass(eq=False)
 class Job:
-    """How far a job has come at one endpoint.
+    """How far the reading of one job at one endpoint has come.
 
     Attributes:
         rows: How many rows this reading has handed out.
-        total: How many rows the job has, as the pages say.
+        total: How many rows the job has, according to the pages.
         attempts: How often the same request has failed.
-        is_unfinished: Whether the last word was that the import is still running.
+        is_unfinished: Whether the import was still running at the last answer.
         moved: Whether the import was running while its pages were read.
         readings: How often the job has been read from its first page.
-        pending: The status of a job whose import still runs, where the status itself is
-            what is read.
+        pending: The status of an unfinished import, where the status is what is read.
     """
 
     endpoint: Endpoint
@@ -92,6 +91,7 @@ class Job:
     asked: float = 0.0
     _paginator: NextPageTokenPaginator = field(default_factory=NextPageTokenPaginator)
     _asks_status: bool = False
+    _bound: tuple[int, str] | None = None  # the count in the status, and of what
     _empty_pages: int = 0
     _most_rows: int = 0
     _retry_waits: Iterator[float] | None = None
@@ -110,12 +110,12 @@ class Job:
         except errors.RetriableError as error:
             return self._try_again(error, policy)
         except errors.MissingJobError as error:
-            return self._is_missing(error, policy)
+            return self._miss(error, policy)
         except errors.JobError as error:
-            return Step(outcome="failed", reason=str(error), error=error)
-        return self._took(page)
+            return _failed(str(error), error)
+        return self._take(page)
 
-    def _took(self, page: Page) -> Step:
+    def _take(self, page: Page) -> Step:
         """Take a page, and decide whether it was the last one."""
         if self.endpoint.is_status and not is_final(page):
             self.pending = page
@@ -129,28 +129,29 @@ class Job:
         self.total = self.total if page.total is None else page.total
         self._empty_pages = 0 if page.rows else self._empty_pages + 1
         step = Step(page=page, first=first)
-        if self._paginator.finished:
-            if judge(self.rows, self.total) is Verdict.READ:
-                return self._read(step)
-            self._asks_status = True
-        elif self.total is not None and self.rows > self.total:
-            reason = (
-                f"The pages go on after {errors.many(self.rows, 'row')}, more rows than"
-                f" their total of {self.total:,}. Run again later. If the error"
-                " persists, contact Fullstory's support."
-            )
-            return Step(outcome="failed", reason=reason)
-        elif self._empty_pages > MOST_EMPTY_PAGES:
-            reason = (
-                f"The pages do not end: the last {self._empty_pages} of them were"
-                " empty. Run again later. If the error persists, contact Fullstory's"
-                " support."
-            )
-            return Step(outcome="failed", reason=reason)
+        if not self._paginator.finished:
+            return self._check_bounds(step)
+        if judge(self.rows, self.total) is Verdict.READ:
+            return self._read(step)
+        self._asks_status = True
+        return step
+
+    def _check_bounds(self, step: Step) -> Step:
+        """Fail the job if its pages would go on without end."""
+        if self._empty_pages > MOST_EMPTY_PAGES:
+            return _failed(reasons.only_empty_pages(self._empty_pages))
+        if self.total is not None:
+            if self.rows > self.total:
+                return _failed(reasons.more_than_total(self.rows, self.total))
+        elif self._bound is not None:
+            if self.rows > self._bound[0]:
+                return _failed(reasons.more_than_reported(self.rows, *self._bound))
+        else:
+            self._asks_status = self.rows > MOST_ROWS
         return step
 
     def _judge(self, status: Status, policy: Policy) -> Step:  # noqa: PLR0911 - a table
-        """Decide about a job after its last page, with its status."""
+        """Decide with the status of the job whether the job has been read in full."""
         reported, kind = self.endpoint.reported(status)
         verdict = judge(
             self.rows, self.total, status.status, reported, moved=self.moved
@@ -159,58 +160,50 @@ class Job:
             self.moved = True
             return self._wait_for_import(None)
         self.is_unfinished = False
-        if verdict is Verdict.READ_AGAIN and self.readings < MOST_READINGS:
-            self.readings += 1
-            self.attempts, self.moved = 0, False
-            self._restart()
-            return Step()
         if verdict is Verdict.READ_AGAIN:
-            reason = (
-                f"It changed while it was read, {self.readings} times. Run again when"
-                " the import has ended."
-            )
-            return Step(outcome="failed", reason=reason)
+            return self._read_again()
+        if not self._paginator.finished:
+            self._bound, self._asks_status = (reported, kind), False
+            return self._check_bounds(Step())
         if verdict is Verdict.READ:
             return self._read(Step())
         if verdict is Verdict.RETRY and self.readings < policy.max_attempts:
-            self.attempts, self.readings = self.readings, self.readings + 1
+            self.attempts = self.readings
             self._restart()
-            reason = f"the pages have no rows, but the status reports {reported:,}"
+            reason = reasons.no_rows_yet(reported)
             error = errors.RetriableError(reason)
             return Step(wait=next(self._poll_waits), reason=reason, error=error)
-        total = "no total" if self.total is None else f"a total of {self.total:,}"
-        numbers = (
-            f"{errors.many(self.rows, 'row')} were read, but the pages report {total}"
-            f" and the status of the job reports {reported:,} {kind}"
-        )
+        numbers = reasons.counts(self.rows, self.total, reported, kind)
         if policy.count_mismatch == "warn":
-            warning = f"{numbers}. Accepted, because `count_mismatch` is `warn`."
-            return self._read(Step(warning=warning))
-        reason = (
-            f"It is incomplete: {numbers}. The next run will read it again. To accept"
-            " it as it is, set `count_mismatch` to `warn`."
-        )
-        return Step(outcome="failed", reason=reason)
+            return self._read(Step(warning=reasons.accepted(numbers)))
+        return _failed(reasons.incomplete(numbers))
 
     def _read(self, last: Step) -> Step:
-        """The job has been read in full."""
+        """End the job, which has been read in full."""
         warning = last.warning
         if self.rows < self._most_rows:
-            warning = (
-                f"An earlier reading had {self._most_rows:,} rows, the last one"
-                f" {self.rows:,}: rows of the earlier reading may remain in the target."
-            )
+            warning = reasons.fewer_rows(self._most_rows, self.rows)
         return Step(last.page, last.first, outcome="read", warning=warning)
+
+    def _read_again(self) -> Step:
+        """Start over, because the import was running; not for ever."""
+        if self.readings >= MOST_READINGS:
+            return _failed(reasons.changed(self.readings))
+        self.attempts, self.moved = 0, False
+        self._restart()
+        return Step()
 
     def _restart(self) -> None:
         """Start over from the first page."""
+        self.readings += 1
         self._most_rows = max(self._most_rows, self.rows)
         self.rows = self.pages = self._empty_pages = 0
-        self.total, self._asks_status = None, False
+        self.total = self._bound = None
+        self._asks_status = False
         self._paginator = NextPageTokenPaginator()
 
     def _wait_for_import(self, asked: float | None) -> Step:
-        """The job is still processing: when to ask again."""
+        """Ask for the job later, because its import is still running."""
         self.attempts, self._retry_waits, self.is_unfinished = 0, None, True
         if self.pages:
             self.moved = self._asks_status = True
@@ -218,51 +211,23 @@ class Job:
         return Step(wait=asked or wait)
 
     def _try_again(self, error: errors.RetriableError, policy: Policy) -> Step:
-        """A request failed: when to try it again, or that it has failed for good."""
+        """Try a failed request again, or fail the job after too many attempts."""
         self.attempts += 1
         self._retry_waits = self._retry_waits or retry.retry_waits()
-        wait = next(self._retry_waits)
-        if error.asked_wait is not None and error.asked_wait > policy.max_retry_wait:
-            reason = (
-                f"{error}, and it asks to wait {error.asked_wait:g} s, longer than"
-                f" `max_retry_wait` ({policy.max_retry_wait:g} s) allows. Run again"
-                " later, or raise it."
-            )
-            return Step(outcome="failed", reason=reason, error=error)
+        wait, asked = next(self._retry_waits), error.asked_wait
+        if asked is not None and asked > policy.max_retry_wait:
+            reason = reasons.long_wait(error, asked, policy.max_retry_wait)
+            return _failed(reason, error)
         if self.attempts >= policy.max_attempts:
-            many = errors.many(self.attempts, "attempt")
-            return Step(
-                outcome="failed", reason=f"{error}; given up after {many}.", error=error
-            )
-        return Step(wait=error.asked_wait or wait, reason=str(error), error=error)
+            return _failed(reasons.given_up(error, self.attempts), error)
+        return Step(wait=asked or wait, reason=str(error), error=error)
 
-    def _is_missing(self, error: errors.MissingJobError, policy: Policy) -> Step:
-        """The API does not know the job: whether that is a failure."""
+    def _miss(self, error: errors.MissingJobError, policy: Policy) -> Step:
+        """Skip or fail the job, because the API does not know it."""
         if policy.missing_jobs == "skip" and not self.pages and self.readings == 1:
-            warning = "Skipped, because Fullstory does not know it (404)."
-            return Step(outcome="skipped", warning=warning, error=error)
-        kind, setting = _OTHER_KIND[self.endpoint.kind]
-        reason = (
-            f"{error} Check the ID{_looks_wrong(self.job_id)} and that the API key"
-            f" belongs to the same organisation. If the job imports {kind}, list it in"
-            f" `{setting}` instead. Results may also have expired. To go on without"
-            " such jobs, set `missing_jobs` to `skip`."
-        )
-        return Step(outcome="failed", reason=reason, error=error)
+            return Step(outcome="skipped", warning=reasons.SKIPPED, error=error)
+        return _failed(reasons.missing(error, self.job_id, self.endpoint.kind), error)
 
 
-def _looks_wrong(job_id: str) -> str:
-    """What looks wrong in a job ID, in brackets; nothing if it looks right."""
-    if "://" in job_id:
-        hint = "it looks like an address: list the ID alone"
-    elif any(char in job_id for char in "{}[]"):
-        hint = "it looks like JSON: list the ID alone"
-    elif any(char in job_id for char in _QUOTES):
-        hint = "it has quotes: leave them out"
-    elif "," in job_id:
-        hint = "it looks like a line of CSV: list the ID alone"
-    elif any(char.isspace() for char in job_id):
-        hint = "it has white space: IDs are separated by commas"
-    else:
-        return ""
-    return f" ({hint})"
+def _failed(reason: str, error: errors.FullstoryError | None = None) -> Step:
+    return Step(outcome="failed", reason=reason, error=error)

@@ -1,4 +1,7 @@
-"""Has a job been read in full? This module alone decides it."""
+"""Has a job been read in full? This module alone decides it.
+
+Source: https://developer.fullstory.com/server/events/get-batch-import-job-details/
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,9 @@ def judge(
     Args:
         rows: How many rows the pages had.
         total: ``total_records`` of the pages; None if no page had it.
-        status: The status word of the job; None if it has not been asked for.
+        status: The status word of the job; None if nobody has asked for it.
         reported: How many rows the status reports.
-        moved: Whether the API has shown, since the first page, that the import was
-            still running.
-
-    Source: https://developer.fullstory.com/server/events/get-batch-import-job-details/
+        moved: Whether the import was still running after the first page was read.
     """
     if status is None:
         return Verdict.READ if rows and rows == total and not moved else Verdict.ASK
