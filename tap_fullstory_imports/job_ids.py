@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SETTINGS = {"job_ids": "jobs_file", "user_job_ids": "user_jobs_file"}
+COLUMNS = ("job_id", "id")  # of a CSV file: the first one that is there
 MOST_CHARACTERS = 1_000  # of a job ID
 MOST_FILE_BYTES = 64 * 1024 * 1024
 
@@ -50,7 +55,7 @@ def parse(value: Any, where: str) -> list[str]:
 
 
 def from_file(path: str, where: str) -> list[str]:
-    """Read job IDs from a file: one per line, or a JSON array.
+    """Read job IDs from a file: one per line, a JSON array, or a column of CSV.
 
     Args:
         path: The path of the file.
@@ -60,24 +65,84 @@ def from_file(path: str, where: str) -> list[str]:
         ConfigValidationError: If the file can't be read, or a job ID can't be used.
     """
     try:
+        text = _read(path, where).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise fault(f"{where}: {path} is not a text file in UTF-8.") from None
+    if text.lstrip().startswith("["):
+        return parse(text, where)
+    values = _of_column(text, where)
+    if values is None:
+        values = [
+            (number, line)
+            for number, line in enumerate(text.split("\n"), start=1)
+            if not line.lstrip().startswith("#")
+        ]
+    return [
+        _checked(value, f"{where}, line {number}")
+        for number, value in values
+        if value.strip()
+    ]
+
+
+def _read(path: str, where: str) -> bytes:
+    try:
         file = Path(path).expanduser()
         if file.exists() and not file.is_file():
             raise fault(f"{where}: {path} is not a regular file.")
         if file.stat().st_size > MOST_FILE_BYTES:
             raise fault(f"{where}: {path} is larger than 64 MiB.")
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise fault(f"{where}: {path} is not a text file in UTF-8.") from None
+        return file.read_bytes()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise fault(f"{where}: {path} can't be read: {reason}.") from None
-    if text.lstrip().startswith("["):
-        return parse(text, where)
-    return [
-        _checked(line, f"{where}, line {number}")
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+
+
+def _of_column(text: str, where: str) -> list[tuple[int, str]] | None:
+    """The values of the column with the IDs, and their lines; None if it is no CSV.
+
+    The first line that is neither blank nor a comment decides.
+    """
+    start = re.match(r"(?:[^\S\n]*(?:#[^\n]*)?\n)*", text)
+    skipped = start.end() if start else 0
+    header: list[str] = []
+    with suppress(csv.Error):
+        first = text[skipped:].partition("\n")[0]
+        header = next(csv.reader([first], strict=True), [])
+    names = [name.strip().lower() for name in header]
+    name = next((name for name in COLUMNS if name in names), None)
+    if name is None:
+        return None
+    if names.count(name) > 1:
+        raise fault(f"{where}: the header has more than one column `{name}`.")
+    before, column = text.count("\n", 0, skipped), names.index(name)
+    rows = csv.reader(io.StringIO(text[skipped:], newline=""), strict=True)
+    longest = csv.field_size_limit(MOST_FILE_BYTES)  # other columns may be long
+    try:
+        next(rows)
+        return [
+            (before + rows.line_num, row[column])
+            for row in rows
+            if _is_whole(row, header, f"{where}, line {before + rows.line_num}")
+        ]
+    except csv.Error as error:
+        line = before + rows.line_num
+        raise fault(f"{where}, line {line}: this is not valid CSV: {error}.") from None
+    finally:
+        csv.field_size_limit(longest)
+
+
+def _is_whole(row: list[str], header: list[str], where: str) -> bool:
+    """Whether a row of CSV has all columns; False for a blank line.
+
+    Raises:
+        ConfigValidationError: If columns are missing, or there are more.
+    """
+    if row and len(row) != len(header):
+        raise fault(
+            f"{where}: this row has {len(row)} columns, but the header has"
+            f" {len(header)}. Quote values that have commas or line breaks in them."
+        )
+    return bool(row)
 
 
 def listed(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -53,8 +53,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             title="Jobs file",
             description="Path of a file of job IDs, which are added to `job_ids`: "
-            "one ID per line, or a JSON array. Blank lines and lines that begin with "
-            "`#` are ignored. At most 64 MiB.",
+            "one ID per line, a JSON array, or CSV whose header has a column `job_id` "
+            "or `id`. At most 64 MiB.",
         ),
     ] = ""
     user_job_ids: Annotated[
