@@ -9,8 +9,6 @@ import pytest
 from tests.stand_in import Answer, Job, make_events
 
 if TYPE_CHECKING:
-    from types import EllipsisType
-
     from tests.harness import Folder, Run
     from tests.stand_in import StandIn
 
@@ -44,61 +42,45 @@ def assert_incomplete(run: Run, *numbers: str) -> None:
         assert number in run.lines[-1]
 
 
-@pytest.mark.parametrize("total", ["5", 5, ...])
-def test_a_job_with_the_right_total_is_complete(
-    api: StandIn, tap: Folder, total: str | int | EllipsisType
-) -> None:
-    api.add(Job("a", rows=ROWS, page_size=2, total=total, imports=99))
+COMPLETE: dict[str, tuple[dict[str, Any], int]] = {
+    **{
+        f"total {total}": ({"total": total, "page_size": 2, "imports": 99}, 0)
+        for total in ("5", 5, ...)
+    },
+    **{
+        f"no use of total {total}": ({"total": total, "page_size": 2}, 1)
+        for total in ("6", "4", 4, None, "", "many", "-5", "5.5")
+    },
+    **{
+        f"total of another type {total}": ({"total": total}, 1)
+        for total in ("0", True, 5.5, [[5]], {"count": 5})
+    },
+    "total 3 on each page": ({"total": "3", "page_size": 3}, 1),
+    "FAILED": ({"total": "7", "status": "FAILED", "errors": 2}, 1),
+    **{
+        f"no events, total {total}": ({"rows": [], "total": total}, 1)
+        for total in ("0", 0, None)
+    },
+    "all events failed": ({"rows": [], "status": "FAILED", "generate_failures": 3}, 1),
+}
+"""Jobs whose rows agree with their total or else their status, and its requests."""
 
-    run = tap.run(job_ids=["a"])
+
+@pytest.mark.parametrize("count_mismatch", ["fail", "warn"])
+@pytest.mark.parametrize(("fields", "asked"), COMPLETE.values(), ids=COMPLETE)
+def test_rows_that_agree_with_the_total_or_the_status_are_complete(
+    api: StandIn, tap: Folder, fields: dict[str, Any], asked: int, count_mismatch: str
+) -> None:
+    job = Job("a", **{"rows": ROWS, **fields})
+    api.add(job)
+
+    run = tap.run(job_ids=["a"], count_mismatch=count_mismatch)
 
     assert run.status == 0
-    assert run.completed() == {"a": 5}
-    assert api.asked("a", "status") == []
-
-
-@pytest.mark.parametrize(
-    ("total", "page_size"),
-    [(total, 2) for total in ("6", "4", 4, None, "", "many", "-5", "5.5")]
-    + [("0", 5), ("3", 3)],
-)
-def test_rows_equal_to_the_imports_of_the_status_are_complete(
-    api: StandIn, tap: Folder, total: str | int | None, page_size: int
-) -> None:
-    api.add(Job("a", rows=ROWS, page_size=page_size, total=total))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert len(run.records()) == 5
-    assert run.completed() == {"a": 5}
-    assert len(api.asked("a", "status")) == 1
-    assert run.errors == []
-
-
-@pytest.mark.parametrize("total", [True, 5.5, [5], {"count": 5}])
-def test_a_total_of_another_type_counts_as_none(
-    api: StandIn, tap: Folder, total: object
-) -> None:
-    body = {"results": ROWS, "total_records": total}
-    api.add(Job("a", rows=ROWS, script={"imports": [Answer(body=body)]}))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert run.completed() == {"a": 5}
-    assert len(api.asked("a", "status")) == 1
-
-
-def test_failed_job_with_rows_equal_to_its_imports_is_complete(
-    api: StandIn, tap: Folder
-) -> None:
-    api.add(Job("a", rows=ROWS, total="7", status="FAILED", errors=2))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert run.completed() == {"a": 5}
+    assert len(run.records()) == len(job.rows)
+    assert run.completed() == {"a": len(job.rows)}
+    assert len(api.asked("a", "status")) == asked
+    assert run.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -114,24 +96,6 @@ def test_a_job_that_neither_number_agrees_with_is_incomplete(
     assert_incomplete(run, "5 rows", said, "8 imported", "`count_mismatch`")
 
 
-def test_an_incomplete_job_fails_no_other_and_is_read_again(
-    api: StandIn, tap: Folder
-) -> None:
-    api.add(Job("a", rows=ROWS, total="6", imports=6), Job("b", rows=ROWS))
-    first = tap.run(job_ids=["a", "b"])
-    assert first.status == 1
-    assert first.completed() == {"b": 5}
-
-    api.add(Job("a", rows=make_events(6)))
-    api.clear()
-    second = tap.run(job_ids=["a", "b"], state=first.state)
-
-    assert second.status == 0
-    assert second.completed() == {"a": 6, "b": 5}
-    assert [record["event_index"] for record in second.records()] == list(range(6))
-    assert api.asked("b") == []
-
-
 def test_warn_bookmarks_an_incomplete_job_and_says_both_numbers(
     api: StandIn, tap: Folder
 ) -> None:
@@ -143,44 +107,9 @@ def test_warn_bookmarks_an_incomplete_job_and_says_both_numbers(
     assert len(run.records()) == 5
     assert run.completed() == {"a": 5}
     assert run.errors == []
-    warning = next(line for line in run.stderr.splitlines() if " | WARNING " in line)
+    [warning] = run.warnings
     for part in ("Job a", "5 rows", " 6", " 8 "):
         assert part in warning
-
-
-@pytest.mark.parametrize("count_mismatch", ["fail", "warn"])
-def test_a_complete_job_needs_no_warning(
-    api: StandIn, tap: Folder, count_mismatch: str
-) -> None:
-    api.add(Job("a", rows=ROWS))
-
-    run = tap.run(job_ids=["a"], count_mismatch=count_mismatch)
-
-    assert run.status == 0
-    assert " | WARNING " not in run.stderr
-
-
-@pytest.mark.parametrize("total", ["0", 0, None])
-def test_a_job_without_events_is_complete(
-    api: StandIn, tap: Folder, total: str | int | None
-) -> None:
-    api.add(Job("a", total=total))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert run.records() == []
-    assert run.completed() == {"a": 0}
-    assert len(api.asked("a", "status")) == 1
-
-
-def test_a_job_whose_events_all_failed_is_complete(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", status="FAILED", generate_failures=3))
-
-    run = tap.run(job_ids=["a"])
-
-    assert run.status == 0
-    assert run.completed() == {"a": 0}
 
 
 def test_no_rows_where_some_were_promised_are_not_complete(

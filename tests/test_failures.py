@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Folder
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.harness import Run
+    from tests.harness import Folder, Run
 
 ROWS = make_events(6)
 Script = dict[str, list[Answer | None]]
@@ -145,15 +142,6 @@ def test_the_message_of_the_api_is_bounded_and_on_one_line(
     assert "c" * 300 not in run.stderr
 
 
-def test_a_key_that_the_api_repeats_is_not_shown(api: StandIn, tap: Folder) -> None:
-    body = {"code": f"x{api.api_key}", "message": f"Basic {api.api_key} may not"}
-
-    run = run_with(api, tap, {"imports": [Answer(status=400, body=body)]})
-
-    assert_only_a_failed(run, "400")
-    assert "***" in run.stderr
-
-
 @pytest.mark.parametrize("answer", REDIRECTS.values(), ids=REDIRECTS)
 def test_a_redirect_is_not_followed_and_names_api_url(
     api: StandIn, tap: Folder, answer: Answer
@@ -203,10 +191,9 @@ def test_a_missing_job_can_be_skipped(api: StandIn, tap: Folder) -> None:
     assert run.completed() == {"b": 6}
     assert of(run, "b") == list(range(6))
     assert run.errors == []
-    warnings = [line for line in run.stderr.splitlines() if " | WARNING " in line]
-    assert len(warnings) == 1
-    assert "Job a: Skipped" in warnings[0]
-    assert "404" in warnings[0]
+    [warning] = run.warnings
+    assert "Job a: Skipped" in warning
+    assert "404" in warning
     assert "skipped 1, failed 0" in run.stderr
 
 
@@ -290,28 +277,6 @@ def test_a_key_refused_in_one_stream_leaves_the_others(
     assert run.completed("import_errors") == {"b": 0}
     assert run.completed("import_jobs") == {"a": 1, "b": 1}
     assert "403" in run.errors[-1]
-
-
-def test_a_standard_key_reads_job_statuses(tmp_path: Path) -> None:
-    with StandIn(Job("a", rows=ROWS), readers=("na1.standard",)) as api:
-        folder = Folder(tmp_path, api, streams=("import_jobs",))
-        run = folder.run(job_ids=["a"], api_key="na1.standard")
-
-    assert run.status == 0
-    assert run.completed("import_jobs") == {"a": 1}
-
-
-def test_a_standard_key_reads_no_rows(tmp_path: Path) -> None:
-    jobs = [Job(f"job-{number}", rows=ROWS) for number in range(20)]
-    with StandIn(*jobs, readers=("na1.standard",)) as api:
-        run = Folder(tmp_path, api).run(
-            job_ids=[job.job_id for job in jobs], api_key="na1.standard"
-        )
-
-    assert run.status == 1
-    assert len(api.requests) == 1
-    [error] = run.errors
-    assert "Standard" in error
 
 
 def test_a_wrong_key_is_refused(api: StandIn, tap: Folder) -> None:

@@ -62,6 +62,7 @@ def assert_read(run: Run) -> None:
         (limited(" 7 "), 7),
         (limited("1.5"), 1.5),
         (limited("60"), 60),
+        *((limited("11", status), 11) for status in (500, 502, 503, 504)),
         (limited(in_seconds(9), date=DATE), 9),
         (limited("Sunday, 01-Mar-26 12:00:09 GMT", date=DATE), 9),
         (limited("Sun Mar  1 12:00:09 2026", date=DATE), 9),
@@ -79,7 +80,7 @@ def test_retry_after_is_kept(
 
     assert_read(run)
     assert waited(api)[int(page[-1])] >= least
-    assert "429 too_many_requests" in run.stderr
+    assert f"({answer.status}" in run.stderr
 
 
 def test_a_date_is_kept_by_the_clock_of_this_machine_without_another(
@@ -128,18 +129,6 @@ def test_without_a_usable_retry_after_the_waits_are_the_taps_own(
     first, second = waited(api)
     assert first >= 1
     assert second >= 2
-
-
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_retry_after_is_kept_with_any_answer_that_may_pass(
-    api: StandIn, tap: Folder, status: int
-) -> None:
-    api.add(Job("a", rows=ROWS, script={"imports": [limited("11", status)]}))
-
-    run = tap.run(job_ids=["a"])
-
-    assert_read(run)
-    assert waited(api)[0] >= 11
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -283,29 +272,13 @@ def test_429_is_no_failed_attempt(api: StandIn, tap: Folder, endpoint: str) -> N
     assert len([request for request in api.requests if request.status == 429]) == 20
 
 
-def test_other_jobs_go_on_while_one_waits(api: StandIn, tap: Folder) -> None:
-    api.add(
-        Job("a", rows=ROWS, script={"imports": [limited("30", status=503)]}),
-        Job("b", rows=ROWS, page_size=1),
-        Job("c", rows=ROWS, page_size=1),
-    )
-
-    run = tap.run(job_ids=["a", "b", "c"])
-
-    assert run.status == 0
-    assert run.completed() == {"a": 4, "b": 4, "c": 4}
-    assert waited(api)[0] >= 30
-    assert [request.job_id for request in api.requests][-1] == "a"
-    assert [record["job_id"] for record in run.records()][-4:] == ["a"] * 4
-
-
 def test_what_is_waited_for_is_said(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, script={"imports": [limited("30")]}))
 
     run = tap.run(job_ids=["a"])
 
     assert_read(run)
-    warning = next(line for line in run.stderr.splitlines() if " | WARNING " in line)
+    [warning] = run.warnings
     for text in ("rate limit", "429", "30"):
         assert text in warning
     assert "attempt" not in warning
@@ -343,14 +316,3 @@ def test_limited_api_is_read_in_full_close_to_its_limit(
     # A busy machine may be slower than the limit: test_pace.py has the aims.
     assert 1 <= refused <= 0.15 * len(api.requests)
     assert len(keys) >= 0.5 * limiter.most(seconds)
-
-
-def test_429_pauses_all_jobs(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", script={"imports": [limited("40")]}), Job("b", rows=ROWS))
-
-    run = tap.run(job_ids=["a", "b"], max_attempts=1)
-
-    assert run.status == 0
-    assert run.completed() == {"a": 0, "b": 4}
-    first, second, *_ = api.requests
-    assert (second.at - first.at) * SPEED >= 40

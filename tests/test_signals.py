@@ -11,7 +11,6 @@ import sys
 import termios
 import threading
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -381,12 +380,3 @@ def test_signal_ends_run_that_only_tries_again(
 
     assert run.status == status
     assert run.completed() == {"a": 500}
-
-
-def test_full_disk_is_told_in_a_sentence(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=make_events(3)))
-    with Path("/dev/full").open("wb") as full:
-        run = tap.start(job_ids=["a"], stdout=full).collect()
-
-    assert run.status == 1
-    assert "stdout can't be written: No space left" in run.lines[-1]

@@ -23,10 +23,6 @@ def state_of(**completed: Any) -> dict[str, Any]:
     return {"bookmarks": {STREAM: {"completed_jobs": completed}}}
 
 
-def warnings_of(run: Run) -> list[str]:
-    return [line for line in run.stderr.splitlines() if " | WARNING " in line]
-
-
 def test_state_is_a_map_of_the_finished_jobs(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, page_size=2), Job("abd123=", rows=ROWS[:1]), Job("c"))
 
@@ -76,7 +72,7 @@ def test_job_that_is_no_longer_in_the_settings_stays_in_the_state(
     assert run.states
     for state in run.states:
         assert state == state_of(a=7, b=5, old=1)
-    assert warnings_of(run) == []
+    assert run.warnings == []
 
 
 def test_backfill_of_one_job_keeps_all_other_bookmarks(
@@ -151,7 +147,7 @@ def test_parts_of_the_state_that_are_not_ours_leave_as_they_came(
         assert completed.items() >= {"a": 5}.items()
         state["bookmarks"][STREAM]["completed_jobs"] = {"a": 5}
         assert state == FOREIGN
-    assert warnings_of(run) == []
+    assert run.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +179,7 @@ def test_a_state_without_jobs_is_no_damage(api: StandIn, tap: Folder) -> None:
         run = tap.run(job_ids=["a"], state=state)
 
         assert run.status == 0
-        assert warnings_of(run) == []
+        assert run.warnings == []
         assert run.completed() == {"a": 5}
 
 

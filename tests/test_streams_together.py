@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.stand_in import Answer, Job
-from tests.streams import EVERY, MAKERS, NAMES, Stream
+from tests.streams import EVERY, MAKERS, NAMES
 
 if TYPE_CHECKING:
     from tests.harness import Folder, Run
@@ -46,30 +46,6 @@ def read(tap: Folder, *job_ids: str, **settings: Any) -> Run:
 def by_endpoint(numbers: dict[str, int]) -> dict[str, int]:
     """A number for each stream, by the endpoint of its rows."""
     return {stream.name: numbers[stream.endpoint] for stream in EVERY}
-
-
-def test_a_partly_failed_job_is_read_whole(tap: Folder, api: StandIn) -> None:
-    """FAILED includes partial failure: its imported events are rows like any others."""
-    api.add(*both("a", 5, 2, status="FAILED"))
-    run = read(tap, "a")
-    assert run.status == 0
-    rows = by_endpoint({"imports": 5, "errors": 2, "status": 1})
-    assert {name: len(run.records(name)) for name in NAMES} == rows
-    assert {name: run.completed(name)["a"] for name in NAMES} == rows
-
-
-@pytest.mark.parametrize("stream", EVERY, ids=NAMES)
-def test_a_stream_alone_makes_no_request_for_another(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """What is not selected costs nothing."""
-    api.add(*both("a", 5, 2))
-    tap.streams = (stream.name,)
-    run = read(tap, "a")
-    assert {(request.kind, request.endpoint) for request in api.requests} == {
-        (stream.kind, stream.endpoint)
-    }
-    assert [*run.state["bookmarks"]] == [stream.name]
 
 
 @pytest.mark.parametrize(
@@ -219,15 +195,6 @@ def test_events_are_asked_for_first_then_errors_then_jobs_then_users(
     assert asked == [
         (stream.kind, stream.endpoint, job_id) for stream in EVERY for job_id in "ab"
     ]
-
-
-def test_a_key_that_is_refused_stops_all_streams(tap: Folder, api: StandIn) -> None:
-    """One request is enough to know."""
-    api.add(*both("a"), *both("b"))
-    run = read(tap, "a", "b", api_key="wrong")
-    assert run.status == 1
-    assert len(api.requests) == 1
-    assert "Architect or Admin" in run.errors[-1]
 
 
 def test_the_wait_for_unfinished_jobs_is_shared(tap: Folder, api: StandIn) -> None:

@@ -66,44 +66,15 @@ def test_the_waits_between_questions_grow_to_half_a_minute() -> None:
 def test_a_job_is_asked_for_in_growing_intervals(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=6))
 
-    run = tap.run(job_ids=["a"])
+    run = tap.run(job_ids=["a"], max_attempts=1)  # 202 is no failed attempt
 
     assert run.status == 0
     assert of(run, "a") == [0, 1, 2, 3]
+    assert "requests 7, retries 0" in run.stderr
     waits = waited(api)
     assert len(waits) == 6
     for wait, least in zip(waits, (2, 4, 8, 16, 30, 30), strict=True):
         assert least <= wait < least + 10
-
-
-def test_202_is_no_failed_attempt(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, processing=6))
-
-    run = tap.run(job_ids=["a"], max_attempts=1)
-
-    assert run.status == 0
-    assert run.completed() == {"a": 4}
-    assert "requests 7, retries 0" in run.stderr
-
-
-def test_other_jobs_go_on_while_one_is_processing(api: StandIn, tap: Folder) -> None:
-    api.add(
-        Job("a", rows=ROWS, processing=3),
-        Job("b", rows=ROWS, page_size=1),
-        Job("c", rows=ROWS, page_size=1),
-    )
-
-    run = tap.run(job_ids=["a", "b", "c"])
-
-    assert run.status == 0
-    assert run.completed() == {"a": 4, "b": 4, "c": 4}
-    assert [record["job_id"] for record in run.records()][-4:] == ["a"] * 4
-    # The first questions fall into the time in which the others are read.
-    requests = [request.job_id for request in api.requests]
-    assert requests[0] == "a"
-    assert requests[-1] == "a"
-    last_other = max(requests.index("b"), requests.index("c"))
-    assert last_other < len(requests) - 1
 
 
 def test_two_jobs_are_waited_for_at_the_same_time(api: StandIn, tap: Folder) -> None:
@@ -121,24 +92,14 @@ def test_without_time_to_wait_a_job_is_left_for_the_next_run(
 ) -> None:
     api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
 
-    run = tap.run(job_ids=["a", "b"], job_wait_timeout=timeout)
+    run = tap.run(job_ids=["a", "b"], job_wait_timeout=timeout, speed=1)
 
     assert run.status == 0
     assert of(run, "a") == []
     assert of(run, "b") == [0, 1, 2, 3]
     assert run.completed() == {"b": 4}
-    assert len(api.asked("a")) <= 2
-
-
-def test_without_time_to_wait_nothing_is_waited(api: StandIn, tap: Folder) -> None:
-    api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in "abc"))
-
-    run = tap.run(job_ids=list("abc"), job_wait_timeout=0, speed=1)
-
-    assert run.status == 0
-    assert len(api.requests) == 3
-    assert "deferred 3" in run.stderr
-    assert "seconds waited 0.0" in run.stderr
+    assert len(api.asked("a")) <= 1 + timeout
+    assert timeout <= run.summary["seconds waited"] <= 2 * timeout
 
 
 def test_the_time_to_wait_is_kept(api: StandIn, tap: Folder) -> None:
@@ -186,10 +147,9 @@ def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
     assert run.status == 0
     assert run.errors == []
     assert run.completed() == {"b": 4}
-    warnings = [line for line in run.stderr.splitlines() if " | WARNING " in line]
-    assert len(warnings) == 1
+    [warning] = run.warnings
     for text in ("still processing", "5 s", "next run"):
-        assert text in warnings[0]
+        assert text in warning
     assert "jobs read 1, already read 0, deferred 1, skipped 0, failed 0" in run.stderr
 
 
@@ -210,20 +170,6 @@ def test_fail_ends_with_the_job_and_what_to_do(api: StandIn, tap: Folder) -> Non
     ):
         assert text in run.lines[-1]
     assert "jobs read 1, already read 0, deferred 0, skipped 0, failed 1" in run.stderr
-
-
-def test_a_deferred_job_is_read_by_the_next_run(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, processing=1), Job("b", rows=ROWS))
-    first = tap.run(job_ids=["a", "b"], job_wait_timeout=0, speed=1)
-    assert first.completed() == {"b": 4}
-    api.clear()
-
-    second = tap.run(job_ids=["a", "b"], job_wait_timeout=0, state=first.state)
-
-    assert second.status == 0
-    assert of(second, "a") == [0, 1, 2, 3]
-    assert second.completed() == {"a": 4, "b": 4}
-    assert api.asked("b") == []
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -259,18 +259,6 @@ def test_texts_leave_as_they_came(tap: Folder, api: StandIn, text: str) -> None:
     ]
 
 
-def test_each_message_is_one_line_of_utf_8(tap: Folder, api: StandIn) -> None:
-    """Whatever the texts are: targets read by lines."""
-    rows = [f'{{"name":{text}}}' for text in TEXTS.values()]
-    api.add(Job("a", raw_pages=[f"[{','.join(rows)}]".encode()], total=len(rows)))
-    run = tap.run(job_ids=["a"])
-    lines = run.stdout.split(b"\n")
-    assert lines.pop() == b""
-    assert len(lines) == len(TEXTS) + 2
-    for line in lines:
-        json.loads(line.decode("utf-8"))
-
-
 def test_a_page_with_a_byte_order_mark_is_read(tap: Folder, api: StandIn) -> None:
     """The standard library reads it where a fast decoder refuses."""
     body = b'\xef\xbb\xbf{"results":[{"name":"x"}],"total_records":"1"}'
@@ -362,26 +350,6 @@ def test_what_nothing_can_read_fails_only_its_job(
 
 
 # Unknown fields
-
-
-def test_fields_that_the_api_adds_later_are_kept_at_every_depth(
-    tap: Folder, api: StandIn
-) -> None:
-    """Without a warning, and beside the known ones."""
-
-    def grown(value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        new = {"new_text": "x", "new_object": {"a": [1, {"b": None}]}, "new_null": None}
-        return {**{key: grown(value[key]) for key in value}, **new}
-
-    row = grown(EXAMPLE_EVENT)
-    api.add(Job("a", rows=[row], schema=row["schema"]))
-    run = tap.run(job_ids=["a"], include_schema=True)
-    assert run.status == 0
-    raw = [line for line in run.stdout.splitlines() if b'"RECORD"' in line]
-    assert json.loads(raw[0])["record"] == {**row, **KEY}
-    assert " | WARNING " not in run.stderr
 
 
 def test_a_field_of_another_type_than_documented_is_kept(
