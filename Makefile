@@ -20,7 +20,7 @@ EXAMPLES ?= 1000
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
 .PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
-	fuzz demo setup bench bench-targets dist lock dbt-models clean
+	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
@@ -89,6 +89,10 @@ fault-search: .venv/ready
 # Measures how fast the rows get into each target; takes a quarter of an hour.
 bench-targets: setup .meltano/loaders/ready .venv/snowflake/ready
 	$(BIN)/python -m benchmarks.targets
+
+# Writes plugin.yaml, .env.example, and the settings in meltano.yml and in the README.
+plugin: .venv/ready
+	$(BIN)/python -m scripts.plugin
 
 # Builds the source distribution and the wheel.
 dist: .venv/pinned

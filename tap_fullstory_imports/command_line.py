@@ -105,7 +105,7 @@ class ConfigInput:
         found = dict(self.config)
         for name in known if self.from_environment else ():
             text = os.environ.get(settings.PREFIX + name.upper())
-            if text is None:
+            if not text:  # an empty variable is as good as none
                 continue
             found[name] = text
             if name not in settings.OWN:

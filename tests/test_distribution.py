@@ -1,0 +1,88 @@
+"""The wheel and the source distribution, each in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.project import ROOT, TAP
+from tests.stand_in import Job, StandIn, make_events
+
+BIN = Path(sys.executable).parent
+PINS = ROOT / "requirements" / "tap.txt"
+
+pytestmark = pytest.mark.e2e
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """Run a program outside of this project; its stdout."""
+    environment = {key: v for key, v in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(  # noqa: S603 - a test's own
+        [str(part) for part in command],
+        cwd=folder,
+        env={**environment, "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both, built as `make dist` builds them."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(BIN / "python", "-m", "hatchling", "build", "-d", folder, folder=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
+def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
+    """The program of a distribution that is installed in an empty environment."""
+    (package,) = dist.glob(request.param)
+    environment = dist / f"for{package.suffix}"
+    run(
+        BIN / "uv",
+        "venv",
+        "--quiet",
+        "--python",
+        BIN / "python",
+        environment,
+        folder=dist,
+    )
+    pip = (BIN / "python", "-m", "pip", "--python", environment, "install", "--quiet")
+    options = ("--constraint", PINS, "--build-constraint", PINS)
+    run(*pip, *options, package, folder=dist)
+    return environment / "bin" / TAP
+
+
+def test_the_program_says_what_it_is(tap: Path) -> None:
+    assert f"v{version(TAP)}" in run(tap, "--version", folder=tap.parent)
+    about = json.loads(run(tap, "--about", "--format=json", folder=tap.parent))
+    assert about["name"] == TAP
+    assert about["settings"]["properties"]["api_key"]["secret"] is True
+
+
+def test_the_catalog_is_the_one_of_this_folder(tap: Path) -> None:
+    """The schemas are in the package."""
+    here = run(BIN / "python", "-m", "tap_fullstory_imports", "--discover", folder=ROOT)
+    found = json.loads(run(tap, "--discover", folder=tap.parent))
+    assert len(found["streams"]) >= 6
+    assert found == json.loads(here)
+
+
+def test_a_job_is_read(tap: Path, tmp_path: Path) -> None:
+    with StandIn(Job("a", rows=make_events(5))) as api:
+        settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(settings), encoding="utf-8")
+        lines = run(tap, "--config", config, folder=tmp_path).splitlines()
+    streams = [json.loads(line).get("stream") for line in lines if '"RECORD"' in line]
+    assert streams.count("imported_events") == 5
