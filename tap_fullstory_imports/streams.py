@@ -13,6 +13,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
 from tap_fullstory_imports import fullstory
+from tap_fullstory_imports.conform import columns, conform, is_split
 from tap_fullstory_imports.fullstory.errors import bounded
 from tap_fullstory_imports.fullstory.pages import (
     UnreadableAnswerError,
@@ -126,12 +127,32 @@ class JobStream(RESTStream["str | None"]):
         reader = fullstory.Reader(jobs, self.settings.client, self.settings.policy)
         for event in reader.events():
             if isinstance(event, fullstory.PageRead):
-                for index, row in enumerate(event.rows, start=event.first):
-                    yield self.to_record(row, event.job.job_id, index)
+                yield from self.to_records(event.rows, event.job.job_id, event.first)
             elif isinstance(event, fullstory.JobEnded) and event.outcome == "failed":
                 raise fullstory.FullstoryError(f"{event.job.job_id}: {event.reason}")
 
     # What a row is
+
+    def to_records(
+        self, rows: list[dict[str, Any]], job_id: str, first: int
+    ) -> list[dict[str, Any]]:
+        """Make records of rows that follow each other; the rows may be changed for it.
+
+        All columns have the types of the schema: of rows that are still JSON they have
+        been checked, others are made to conform.
+        """
+        records = [
+            self.to_record(row, job_id, index)
+            for index, row in enumerate(rows, start=first)
+        ]
+        if not any(map(is_split, records)):
+            for record in records:
+                conform(record, self._columns)
+        return records
+
+    @cached_property
+    def _columns(self) -> dict[str, str]:
+        return columns(self.schema)
 
     def to_record(self, row: dict[str, Any], job_id: str, index: int) -> dict[str, Any]:
         """Make a record of a row of a job; the row may be changed for it."""

@@ -11,6 +11,7 @@ from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.metrics import Status, Tag
 from singer_sdk.singerlib import SchemaMessage, StateMessage
 
+from tap_fullstory_imports.conform import row_type
 from tap_fullstory_imports.fullstory import (
     Job,
     JobEnded,
@@ -19,6 +20,7 @@ from tap_fullstory_imports.fullstory import (
     StopError,
     clock,
 )
+from tap_fullstory_imports.fullstory.pages import rows_check
 from tap_fullstory_imports.messages import encode
 from tap_fullstory_imports.outputs import output_of
 
@@ -128,7 +130,7 @@ class Sync:
         self._report.start(stream.name, stream.kind, todo, already)
         endpoint = stream.endpoint
         if self._outputs[stream.name].keeps_json and not endpoint.is_status:
-            endpoint = endpoint.split()
+            endpoint = endpoint.split_by(rows_check(row_type(stream.schema)))
         return [Job(endpoint, job_id) for job_id in todo]
 
     def handle(self, event: Event) -> None:
@@ -146,12 +148,8 @@ class Sync:
         stream, output = self._streams[name], self._outputs[name]
         rows = page.rows[: self._most_rows]
         for start in range(0, len(rows), ROWS_PER_LOOK):
-            records = [
-                stream.to_record(row, job.job_id, index)
-                for index, row in enumerate(
-                    rows[start : start + ROWS_PER_LOOK], start=page.first + start
-                )
-            ]
+            part = rows[start : start + ROWS_PER_LOOK]
+            records = stream.to_records(part, job.job_id, page.first + start)
             written = output.write(records)
             if written.unwritable:
                 self._unwritable.add(job)

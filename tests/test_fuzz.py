@@ -21,17 +21,21 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_fullstory_imports.conform import row_type
 from tap_fullstory_imports.fullstory import errors
 from tap_fullstory_imports.fullstory.pages import (
     UnreadableAnswerError,
     page_of,
+    rows_check,
     status_of,
 )
+from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.state import Bookmarks, StateError, parse
 from tap_fullstory_imports.streams import JobStream
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.stand_in import DEFAULT_API_KEY as KEY
+from tests.test_values import EVENT_COLUMNS, conformed, with_texts_decoded
 
 more = settings(
     max_examples=5 * settings.default.max_examples,  # type: ignore[union-attr]
@@ -105,6 +109,9 @@ def pages(draw: st.DrawFn) -> bytes:
     return body
 
 
+CHECK = rows_check(row_type(SCHEMAS.fetch_schema("imported_events")))
+
+
 @cache
 def tap() -> TapFullstoryImports:
     """A tap whose streams are called by hand."""
@@ -154,12 +161,12 @@ def written(body: bytes, *, split: bool) -> list[Any] | None:
     stream = tap().streams["imported_events"]
     assert isinstance(stream, JobStream)
     try:
-        page = page_of(answering(body), split=split)
+        page = page_of(answering(body), split=CHECK if split else None)
     except UnreadableAnswerError:
         return None
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     with redirect_stdout(out):
-        records = [stream.to_record(row, "a", i) for i, row in enumerate(page.rows)]
+        records = stream.to_records(page.rows, "a", 0)
         is_whole = not tap().message_writer.write_records(stream.name, records)
         tap().message_writer.flush()
         lines = out.buffer.getvalue().split(b"\n")
@@ -185,7 +192,9 @@ def test_a_page_is_refused_or_its_rows_are_written_as_they_came(body: bytes) -> 
     for index, (row, record) in enumerate(zip(expected, found, strict=True)):
         number = ("number", Decimal(index).as_tuple())
         stamp = {"timestamp": record["timestamp"]}
-        assert record == {**row, "job_id": "a", "event_index": number, **stamp}
+        columns = {**row, "job_id": "a", "event_index": number, **stamp}
+        whole = with_texts_decoded(record, columns, EVENT_COLUMNS)
+        assert whole == conformed(columns, EVENT_COLUMNS)
 
 
 @more

@@ -12,12 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_fullstory_imports import sync
+from tap_fullstory_imports.conform import row_type
 from tap_fullstory_imports.fullstory.pages import (
     UnreadableAnswerError,
     decode_value,
     page_of,
+    rows_check,
 )
 from tap_fullstory_imports.outputs import MappedRecords
+from tap_fullstory_imports.schemas import SCHEMAS
 from tests.harness import Folder
 from tests.stand_in import Job, StandIn, make_events
 
@@ -66,6 +69,7 @@ ODD = st.sampled_from(
     ]
 )
 EVENTS = make_events(3)
+CHECK = rows_check(row_type(SCHEMAS.fetch_schema("imported_events")))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +128,7 @@ def rows_of(body: bytes, *, split: bool) -> tuple[Any, ...] | str:
     response = requests.Response()
     response._content = body  # noqa: SLF001 - as the tap does
     try:
-        page = page_of(response, split=split)
+        page = page_of(response, split=CHECK if split else None)
         rows = [
             {name: decode_value(value) for name, value in row.items()}
             for row in page.rows
@@ -159,7 +163,7 @@ def test_a_page_on_one_line_is_split(end: str) -> None:
     response = requests.Response()
     body = json.dumps({"results": EVENTS}) + end
     response._content = body.encode()  # noqa: SLF001 - as the tap does
-    (row, *_) = page_of(response, split=True).rows
+    (row, *_) = page_of(response, split=CHECK).rows
     assert {type(value) for value in row.values()} == {msgspec.Raw}
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from urllib3 import HTTPResponse
 
-    from tap_fullstory_imports.fullstory.pages import Status
+    from tap_fullstory_imports.fullstory.pages import RowsCheck, Status
 
 API_URL = "https://api.fullstory.com"
 _EXPECTED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
@@ -55,7 +55,7 @@ class Endpoint:
         results: ``imports``, ``errors``, or ``""`` for the status of the job itself.
         kind: What the job imports: ``events`` or ``users``.
         params: What each request for a page carries beside the token.
-        splits: Whether the values of rows stay JSON, see `page_of`.
+        split: The check of rows whose values may stay JSON, see `page_of`.
 
     Source: https://developer.fullstory.com/server/events/create-events-batch/
     """
@@ -64,16 +64,16 @@ class Endpoint:
     results: str = ""
     kind: str = "events"
     params: Mapping[str, str] = field(default_factory=dict)
-    splits: bool = False
+    split: RowsCheck | None = None
 
     @property
     def is_status(self) -> bool:
         """Whether the only row of a job is its status."""
         return not self.results
 
-    def split(self) -> Endpoint:
-        """The same endpoint, with the values of rows left as JSON."""
-        return replace(self, splits=True)
+    def split_by(self, check: RowsCheck) -> Endpoint:
+        """The same endpoint, whose rows stay JSON where they pass the check."""
+        return replace(self, split=check)
 
     def path(self, job_id: str) -> str:
         """The path of a job's results."""
@@ -138,7 +138,7 @@ class Client:
                 page = Page([status_of(response, job_id).answer], 1, None)
                 vars(response)["page"] = page  # where the paginator finds the page
             else:
-                page = page_of(response, split=endpoint.splits)
+                page = page_of(response, split=endpoint.split)
             self._check_token(page.next_page_token or "")
             paginator.advance(response)
         except UnreadableAnswerError as error:
