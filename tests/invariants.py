@@ -32,6 +32,7 @@ SHORTEST_KEY = 12
 """Shorter keys are test data such as `x`: every log has them."""
 SHOWN = 16
 """So many characters of a key, from its first one, must not be in a log."""
+TEXTS = {"--about", "--discover", "--help", "--version"}
 ERROR = re.compile(r"^(.* \| )?(ERROR|CRITICAL) ", re.MULTILINE)
 USAGE = "Usage: "
 FAILED = re.compile(r"Summary: .*, failed (\d+);")
@@ -59,12 +60,14 @@ class Given:
         state: The state in its file.
         keys: The API keys in its settings.
         may_be_cut: Whether its last line may be a part of one.
+        is_sync: Whether it writes messages, and not a text that a user asks for.
         may_crash: Whether a traceback may be all that the log says of a failure.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     state: object = None
     keys: set[str] = field(default_factory=set)
+    is_sync: bool = True
     may_be_cut: bool = False
     may_crash: bool = False
 
@@ -72,6 +75,7 @@ class Given:
     def by(cls, arguments: list[str], environment: Mapping[str, str]) -> Given:
         """What a command line and its environment hold."""
         given, keys = cls(), [environment.get(PREFIX + "API_KEY")]
+        given.is_sync = TEXTS.isdisjoint(arguments)
         for option, path in pairwise(arguments):
             content = None
             with suppress(OSError, RecursionError, ValueError):
@@ -96,7 +100,7 @@ def check(stdout: bytes, log: str, status: int, given: Given) -> None:
         given: What it was given.
     """
     assert_no_key_in(log, given.keys)
-    if stdout.startswith(b'{"type":'):
+    if given.is_sync:
         check_messages(whole_lines(stdout, may_be_cut=given.may_be_cut), given)
     has_crashed = "Traceback" in log
     assert given.may_crash or not has_crashed, log

@@ -29,37 +29,6 @@ STREAMS = (
     "user_import_jobs",
 )
 KEYS = ("job_id", "event_index")
-TYPES = {
-    "job_id": "string",
-    "event_index": "integer",
-    "user.id": "string",
-    "user.uid": "string",
-    "session.id": "string",
-    "session.uid": "string",
-    "context.browser.url": "string",
-    "context.browser.user_agent": "string",
-    "context.browser.initial_referrer": "string",
-    "context.mobile.app_id": "string",
-    "context.mobile.app_version": "string",
-    "context.mobile.app_name": "string",
-    "context.mobile.build_variant": "string",
-    "context.device.manufacturer": "string",
-    "context.device.model": "string",
-    "context.device.screen_width": "integer",
-    "context.device.screen_height": "integer",
-    "context.device.viewport_width": "integer",
-    "context.device.viewport_height": "integer",
-    "context.location.country": "string",
-    "context.location.region": "string",
-    "context.location.city": "string",
-    "context.location.ip_address": "string",
-    "context.location.latitude": "number",
-    "context.location.longitude": "number",
-    "name": "string",
-    "timestamp": "string",
-    "properties": "object",
-    "schema": "object",
-}
 
 
 def discovered() -> dict[str, Any]:
@@ -102,39 +71,6 @@ def test_the_catalog_is_that_of_the_snapshot() -> None:
     assert as_text(discovered()) == SNAPSHOT.read_text(encoding="utf-8")
 
 
-def test_the_stream_is_incremental_by_job_and_has_its_key(
-    stream: dict[str, Any],
-) -> None:
-    """There is no replication key: the state holds finished jobs."""
-    assert stream["tap_stream_id"] == stream["stream"] == "imported_events"
-    assert stream["key_properties"] == [*KEYS]
-    assert stream["replication_method"] == "INCREMENTAL"
-    assert not stream.get("replication_key")
-    [root] = [entry for entry in stream["metadata"] if entry["breadcrumb"] == []]
-    assert root["metadata"]["table-key-properties"] == [*KEYS]
-    assert root["metadata"]["forced-replication-method"] == "INCREMENTAL"
-    assert not root["metadata"].get("valid-replication-keys")
-
-
-def test_the_schema_is_a_json_schema(stream: dict[str, Any]) -> None:
-    """Of a root that is never null."""
-    Draft202012Validator.check_schema(stream["schema"])
-    assert stream["schema"]["type"] == "object"
-
-
-def test_the_fields_are_those_that_the_api_documents(stream: dict[str, Any]) -> None:
-    """With their types; all but the key may be null."""
-    schema = stream["schema"]
-    leaves = {
-        path: field["type"]
-        for path, field in fields(schema)
-        if "properties" not in field
-    }
-    assert leaves == {
-        path: kind if path in KEYS else [kind, "null"] for path, kind in TYPES.items()
-    }
-
-
 def test_the_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
     """And nothing else is required: defaults may be left out of the JSON."""
     schema = stream["schema"]
@@ -149,6 +85,7 @@ def test_the_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
 def test_every_field_is_described(name: str) -> None:
     """At every depth, in a sentence."""
     stream = of_catalog(name)
+    Draft202012Validator.check_schema(stream["schema"])
     assert stream["schema"]["description"].endswith(".")
     for path, field in fields(stream["schema"]):
         assert field["description"].endswith("."), path
@@ -180,11 +117,6 @@ def test_the_custom_payload_is_any_object(stream: dict[str, Any], name: str) -> 
     field = dict(stream["schema"]["properties"][name])
     assert field.pop("description")
     assert field == {"type": ["object", "null"], "additionalProperties": True}
-
-
-def test_the_timestamp_is_a_date_time(stream: dict[str, Any]) -> None:
-    """So that targets make a column of that type of it."""
-    assert stream["schema"]["properties"]["timestamp"]["format"] == "date-time"
 
 
 def test_everything_is_selected_unless_a_user_deselects_it(

@@ -60,14 +60,6 @@ def test_every_finished_job_has_a_line(api: StandIn, tap: Folder) -> None:
         assert re.search(r", \d+\.\d s\.$", line)
 
 
-def test_a_short_job_has_no_other_line(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, page_size=2))
-
-    run = tap.run(job_ids=["a"], speed=1)
-
-    assert len(run.about("a")) == 1
-
-
 def test_a_long_job_says_how_far_it_is_every_ten_seconds(
     api: StandIn, tap: Folder
 ) -> None:
@@ -204,18 +196,6 @@ def test_the_summary_comes_also_when_the_key_is_refused(
     assert run.status == 1
     assert summary_of(run)[5:8] == [0, 1, 0]
     assert run.lines[-2].startswith("Summary: ")
-
-
-def test_stdout_holds_messages_only(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, processing=2))
-
-    run = tap.run(job_ids=["a", "missing"])
-
-    assert {message["type"] for message in run.messages} == {
-        "SCHEMA",
-        "RECORD",
-        "STATE",
-    }
 
 
 def test_messages_hold_no_rows(api: StandIn, tap: Folder) -> None:

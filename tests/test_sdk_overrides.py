@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
 import requests
 import singer_sdk
 from singer_sdk.streams.rest import RESTStream
 
 import tap_fullstory_imports
-from tests.harness import selecting
-from tests.stand_in import Job, make_events
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from tests.harness import Folder
-    from tests.stand_in import StandIn
 
 PRIVATE = {
     # Stream: without a replication key the SDK's own raises in its sync, which its
@@ -86,44 +80,3 @@ def test_private_names_of_other_packages_are_the_listed_ones() -> None:
         if name in theirs
     }
     assert used == PRIVATE
-
-
-@pytest.mark.parametrize("method", ["INCREMENTAL", "FULL_TABLE", "LOG_BASED"])
-@pytest.mark.parametrize("state", [None, {"bookmarks": {}}])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"flattening_enabled": True, "flattening_max_depth": 2},
-        {"stream_maps": {"imported_events": {"__alias__": "events"}}},
-    ],
-    ids=["plain", "flattened", "mapped"],
-)
-def test_activate_version_is_never_written(
-    api: StandIn,
-    tap: Folder,
-    method: str,
-    state: object,
-    settings: dict[str, Any],
-) -> None:
-    api.add(Job("a", rows=make_events(3)))
-    catalog = selecting("imported_events")
-    for stream in catalog["streams"]:
-        assert stream["replication_method"] == "INCREMENTAL"
-        stream["replication_method"] = method
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] == []:
-                entry["metadata"]["forced-replication-method"] = method
-
-    run = tap.run(job_ids=["a"], state=state, catalog=catalog, **settings)
-
-    assert run.status == 0
-    assert len(run.of_type("RECORD")) == 3
-    assert b"ACTIVATE_VERSION" not in run.stdout
-    assert run.completed() == {"a": 3}
-
-
-def test_activate_version_is_no_capability(tap: Folder) -> None:
-    about = json.loads(tap.run("--about", "--format=json").stdout)
-
-    assert "activate-version" not in about["capabilities"]

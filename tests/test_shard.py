@@ -70,17 +70,6 @@ def test_the_parts_are_about_equal() -> None:
     assert max(sizes) < 170
 
 
-def test_a_run_reads_its_part_only(tap: Folder, api: StandIn) -> None:
-    """And bookmarks no job of another part."""
-    names = [f"job-{number}" for number in range(9)]
-    api.add(*(Job(name, rows=make_events(2)) for name in names))
-    runs = [tap.run(job_ids=names, shard=f"{part}/3") for part in (1, 2, 3)]
-    assert all(run.status == 0 for run in runs)
-    completed = [job for run in runs for job in run.completed()]
-    assert sorted(completed) == names
-    assert len(api.requests) == len(names)
-
-
 def test_a_run_of_a_part_says_which_part_and_how_many_jobs(
     tap: Folder, api: StandIn
 ) -> None:

@@ -33,20 +33,6 @@ def test_state_is_a_map_of_the_finished_jobs(api: StandIn, tap: Folder) -> None:
     assert {type(rows) for rows in run.completed().values()} == {int}
 
 
-def test_the_next_run_asks_for_no_finished_job(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, page_size=2), Job("b", rows=ROWS))
-    first = tap.run(job_ids=["a", "b"])
-    api.clear()
-
-    second = tap.run(job_ids=["a", "b"], state=first.state)
-
-    assert second.status == 0
-    assert api.requests == []
-    assert second.records() == []
-    assert second.state == first.state
-    assert "already read 2" in second.stderr
-
-
 def test_a_job_that_is_added_is_the_only_one_read(api: StandIn, tap: Folder) -> None:
     api.add(*(Job(name, rows=ROWS) for name in "abc"))
     first = tap.run(job_ids=["a", "b"])
@@ -73,24 +59,6 @@ def test_job_that_is_no_longer_in_the_settings_stays_in_the_state(
     for state in run.states:
         assert state == state_of(a=7, b=5, old=1)
     assert run.warnings == []
-
-
-def test_backfill_of_one_job_keeps_all_other_bookmarks(
-    api: StandIn, tap: Folder
-) -> None:
-    api.add(*(Job(name, rows=ROWS) for name in "abc"))
-    usual = tap.run(job_ids=["a", "b"])
-    backfill = tap.run(job_ids=["c"], state=usual.state)
-    api.clear()
-
-    after = tap.run(job_ids=["a", "b"], state=backfill.state)
-
-    for state in backfill.states:
-        completed = state["bookmarks"][STREAM]["completed_jobs"]
-        assert completed.items() >= {"a": 5, "b": 5}.items()
-    assert after.status == 0
-    assert api.requests == []
-    assert after.completed() == {"a": 5, "b": 5, "c": 5}
 
 
 @pytest.mark.parametrize("kind", [*SETTINGS])
