@@ -66,6 +66,19 @@ def test_the_same_failure_in_several_streams_is_one_line(
         assert len(words & {*NAMES}) == len(streams)
 
 
+def test_jobs_of_both_kinds_that_fail_alike_are_two_lines(
+    tap: Folder, api: StandIn
+) -> None:
+    """Even with the same ID and reason."""
+    api.add(*both("a", script={end: [Answer(400)] for end in ENDPOINTS}))
+    run = read(tap, "a")
+    starts = [
+        f"Job a failed in {', '.join(names)}: " for names in (NAMES[:3], NAMES[3:])
+    ]
+    for line, start in zip(run.errors, starts, strict=True):
+        assert line.startswith(start)
+
+
 def test_summary_counts_each_job_once_by_its_worst_stream(
     tap: Folder, api: StandIn
 ) -> None:
