@@ -88,7 +88,7 @@ def test_no_state_runs_ahead_of_the_batch_that_holds_its_rows(
     assert done.completed() == dict.fromkeys(job_ids, 7)
 
 
-def test_a_failed_job_in_batches_is_not_bookmarked(
+def test_failed_job_in_batches_is_not_bookmarked(
     tap: Folder, api: StandIn, tmp_path: Path
 ) -> None:
     """The others are, and their rows lie in the files."""

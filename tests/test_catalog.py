@@ -66,12 +66,12 @@ def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
         yield from fields(field, f"{path}{name}.")
 
 
-def test_the_catalog_is_that_of_the_snapshot() -> None:
+def test_catalog_is_that_of_the_snapshot() -> None:
     """Whoever changes it changes the tables of all users: see the top of this file."""
     assert as_text(discovered()) == SNAPSHOT.read_text(encoding="utf-8")
 
 
-def test_the_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
+def test_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
     """And nothing else is required: defaults may be left out of the JSON."""
     schema = stream["schema"]
     assert schema["required"] == [*KEYS]
@@ -112,7 +112,7 @@ def test_every_object_keeps_fields_that_the_api_adds_later(
 
 
 @pytest.mark.parametrize("name", ["properties", "schema"])
-def test_the_custom_payload_is_any_object(stream: dict[str, Any], name: str) -> None:
+def test_custom_payload_is_any_object(stream: dict[str, Any], name: str) -> None:
     """Exactly this form makes targets store it as JSON."""
     field = dict(stream["schema"]["properties"][name])
     assert field.pop("description")
@@ -135,7 +135,7 @@ def test_everything_is_selected_unless_a_user_deselects_it(
             assert metadata[tuple(path.split("."))]["inclusion"] == "available", path
 
 
-def test_the_schema_message_is_that_of_the_catalog(stream: dict[str, Any]) -> None:
+def test_schema_message_is_that_of_the_catalog(stream: dict[str, Any]) -> None:
     """Nothing is lost between the two."""
     done = run(
         ["--test=schema", "--config=ENV"],

@@ -68,7 +68,7 @@ COMPLETE: dict[str, tuple[dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("count_mismatch", ["fail", "warn"])
 @pytest.mark.parametrize(("fields", "asked"), COMPLETE.values(), ids=COMPLETE)
-def test_rows_that_agree_with_the_total_or_the_status_are_complete(
+def test_rows_that_match_total_or_status_complete_the_job(
     api: StandIn, tap: Folder, fields: dict[str, Any], asked: int, count_mismatch: str
 ) -> None:
     job = Job("a", **{"rows": ROWS, **fields})
@@ -86,7 +86,7 @@ def test_rows_that_agree_with_the_total_or_the_status_are_complete(
 @pytest.mark.parametrize(
     ("total", "said"), [("6", "6"), (7, "7"), ("1200", "1,200"), (None, "no total")]
 )
-def test_a_job_that_neither_number_agrees_with_is_incomplete(
+def test_rows_that_match_neither_total_nor_status_fail_the_job(
     api: StandIn, tap: Folder, total: str | int | None, said: str
 ) -> None:
     api.add(Job("a", rows=ROWS, page_size=2, total=total, imports=8))
@@ -112,9 +112,7 @@ def test_warn_bookmarks_an_incomplete_job_and_says_both_numbers(
         assert part in warning
 
 
-def test_no_rows_where_some_were_promised_are_not_complete(
-    api: StandIn, tap: Folder
-) -> None:
+def test_missing_rows_fail_the_job(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", total="5", imports=5))
 
     run = tap.run(job_ids=["a"])
@@ -125,7 +123,7 @@ def test_no_rows_where_some_were_promised_are_not_complete(
 
 
 @pytest.mark.parametrize("body", [{}, {"imports": "many", "job": {"id": "a"}}])
-def test_a_status_without_a_count_does_not_confirm_a_job_without_rows(
+def test_status_without_a_count_does_not_confirm_a_job_without_rows(
     api: StandIn, tap: Folder, body: dict[str, Any]
 ) -> None:
     script: dict[str, list[Answer | None]] = {"status": [Answer(body=body)] * 3}
@@ -241,7 +239,7 @@ def test_rows_equal_to_the_imports_of_an_unfinished_status_are_not_complete(
     assert "incomplete" not in run.stderr
 
 
-def test_the_check_is_tried_again_like_any_request(api: StandIn, tap: Folder) -> None:
+def test_check_is_tried_again_like_any_request(api: StandIn, tap: Folder) -> None:
     script: dict[str, list[Answer | None]] = {
         "status": [Answer(status=500), Answer(drop=True), Answer(status=200, body="")]
     }
@@ -269,7 +267,7 @@ def test_the_check_is_tried_again_like_any_request(api: StandIn, tap: Folder) ->
         (Answer(drop=True), "connection"),
     ],
 )
-def test_a_check_that_fails_fails_the_job(
+def test_check_that_fails_fails_the_job(
     api: StandIn, tap: Folder, answer: Answer, said: str
 ) -> None:
     script: dict[str, list[Answer | None]] = {"status": [answer] * 3}

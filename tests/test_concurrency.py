@@ -37,7 +37,7 @@ def most_at_once(api: StandIn, seconds: float) -> int:
 
 
 @pytest.mark.parametrize(("concurrency", "expected"), [(None, 4), (1, 1), (3, 3)])
-def test_so_many_jobs_are_read_at_once(
+def test_concurrency_bounds_the_jobs_read_at_once(
     tap: Folder, api: StandIn, concurrency: int | None, expected: int
 ) -> None:
     """Four, unless the setting says otherwise."""
@@ -48,7 +48,7 @@ def test_so_many_jobs_are_read_at_once(
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 5, 32])
-def test_the_rows_of_a_job_stay_in_order(
+def test_rows_of_a_job_stay_in_order(
     tap: Folder, api: StandIn, concurrency: int
 ) -> None:
     """Jobs may mix, a job's pages may not, and nothing comes twice."""
@@ -76,7 +76,7 @@ def test_no_bookmark_runs_ahead_of_its_records(tap: Folder, api: StandIn) -> Non
     assert run.completed() == dict.fromkeys(NAMES, 40)
 
 
-def test_a_job_that_waits_holds_no_place(tap: Folder, api: StandIn) -> None:
+def test_job_that_waits_holds_no_place(tap: Folder, api: StandIn) -> None:
     """With one place, a job in trouble lets all others go first."""
     trouble: list[Answer | None] = [Answer(503, headers={"Retry-After": "60"})]
     api.add(
@@ -90,7 +90,7 @@ def test_a_job_that_waits_holds_no_place(tap: Folder, api: StandIn) -> None:
     assert order == [*NAMES, "unfinished", "troubled"]
 
 
-def test_a_429_pauses_all_requests(tap: Folder, api: StandIn) -> None:
+def test_429_pauses_all_requests(tap: Folder, api: StandIn) -> None:
     """Not only the job that met it."""
     limit: list[Answer | None] = [
         None,
@@ -162,7 +162,7 @@ def test_memory_holds_two_pages_for_each_job_at_once(
     assert concurrency < kept.most <= 2 * concurrency + 1
 
 
-def test_the_connection_test_does_not_wait_for_other_requests(
+def test_connection_test_does_not_wait_for_other_requests(
     tap: Folder, api: StandIn
 ) -> None:
     """One record is enough: requests that hang are left to themselves."""

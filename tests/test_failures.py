@@ -107,7 +107,7 @@ def run_with(
 
 
 @pytest.mark.parametrize(("answer", "said"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refused_request_fails_the_job_at_once(
+def test_refused_request_fails_the_job_at_once(
     api: StandIn, tap: Folder, answer: Answer, said: tuple[str, ...]
 ) -> None:
     run = run_with(api, tap, {"imports": [answer]})
@@ -117,7 +117,7 @@ def test_a_refused_request_fails_the_job_at_once(
     assert len(api.asked("a")) == 1
 
 
-def test_a_refused_later_page_leaves_the_job_unfinished(
+def test_refused_later_page_leaves_the_job_unfinished(
     api: StandIn, tap: Folder
 ) -> None:
     run = run_with(api, tap, {"imports:1": [Answer(status=400)]})
@@ -126,7 +126,7 @@ def test_a_refused_later_page_leaves_the_job_unfinished(
     assert of(run, "a") == [0, 1]
 
 
-def test_the_message_of_the_api_is_bounded_and_on_one_line(
+def test_message_of_the_api_is_bounded_and_on_one_line(
     api: StandIn, tap: Folder
 ) -> None:
     message = "bad\r\nERROR forged\x1b[31m\x00\u202e\u2028" + "x" * 100_000
@@ -143,7 +143,7 @@ def test_the_message_of_the_api_is_bounded_and_on_one_line(
 
 
 @pytest.mark.parametrize("answer", REDIRECTS.values(), ids=REDIRECTS)
-def test_a_redirect_is_not_followed_and_names_api_url(
+def test_redirect_is_not_followed_and_names_api_url(
     api: StandIn, tap: Folder, answer: Answer
 ) -> None:
     run = run_with(api, tap, {"imports": [answer]})
@@ -153,9 +153,7 @@ def test_a_redirect_is_not_followed_and_names_api_url(
     assert len(api.asked("a")) == 1
 
 
-def test_a_redirect_to_the_same_server_is_not_followed(
-    api: StandIn, tap: Folder
-) -> None:
+def test_redirect_to_the_same_server_is_not_followed(api: StandIn, tap: Folder) -> None:
     answer = Answer(
         status=307, headers={"Location": f"{api.url}/v2/events/batch/b/imports"}
     )
@@ -171,7 +169,7 @@ def test_a_redirect_to_the_same_server_is_not_followed(
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
-def test_a_missing_job_fails_and_the_message_says_what_to_do(
+def test_missing_job_fails_and_the_message_says_what_to_do(
     api: StandIn, tap: Folder, attempts: int
 ) -> None:
     api.add(Job("b", rows=ROWS))
@@ -182,7 +180,7 @@ def test_a_missing_job_fails_and_the_message_says_what_to_do(
     assert len(api.asked("a")) == 1
 
 
-def test_a_missing_job_can_be_skipped(api: StandIn, tap: Folder) -> None:
+def test_missing_job_can_be_skipped(api: StandIn, tap: Folder) -> None:
     api.add(Job("b", rows=ROWS))
 
     run = tap.run(job_ids=["a", "b"], missing_jobs="skip")
@@ -207,7 +205,7 @@ ABOUT_KEYS = {
 
 
 @pytest.mark.parametrize(("status", "said"), ABOUT_KEYS.items())
-def test_a_refused_key_stops_the_run_and_says_what_a_key_needs(
+def test_refused_key_stops_the_run_and_says_what_a_key_needs(
     api: StandIn, tap: Folder, status: int, said: tuple[str, ...]
 ) -> None:
     refused = Answer(status=status)
@@ -234,7 +232,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize(("status", "said"), ABOUT_KEYS.items())
 @pytest.mark.parametrize("first", ACCEPTED.values(), ids=ACCEPTED)
-def test_a_key_refused_after_an_accepted_answer_fails_its_job_only(
+def test_key_refused_after_an_accepted_answer_fails_its_job_only(
     api: StandIn, tap: Folder, first: Job, status: int, said: tuple[str, ...]
 ) -> None:
     refused: Script = {"imports": [Answer(status=status)] * 9}
@@ -253,7 +251,7 @@ def test_a_key_refused_after_an_accepted_answer_fails_its_job_only(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_refused_between_pages_fails_its_job_only(
+def test_key_refused_between_pages_fails_its_job_only(
     api: StandIn, tap: Folder, status: int
 ) -> None:
     run = run_with(api, tap, {"imports:1": [Answer(status=status)]})
@@ -262,9 +260,7 @@ def test_a_key_refused_between_pages_fails_its_job_only(
     assert of(run, "a") == [0, 1]
 
 
-def test_a_key_refused_in_one_stream_leaves_the_others(
-    api: StandIn, tap: Folder
-) -> None:
+def test_key_refused_in_one_stream_leaves_the_others(api: StandIn, tap: Folder) -> None:
     """Failures of one job may be closed where its events are open."""
     refused: Script = {"errors": [Answer(status=403)]}
     api.add(Job("a", rows=ROWS, script=refused), Job("b", rows=ROWS))
@@ -279,7 +275,7 @@ def test_a_key_refused_in_one_stream_leaves_the_others(
     assert "403" in run.errors[-1]
 
 
-def test_a_wrong_key_is_refused(api: StandIn, tap: Folder) -> None:
+def test_wrong_key_is_refused(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS))
 
     run = tap.run(job_ids=["a"], api_key="na1.wrong-key")
@@ -296,7 +292,7 @@ def test_a_wrong_key_is_refused(api: StandIn, tap: Folder) -> None:
 
 
 @pytest.mark.parametrize(("answer", "said"), PASSING.values(), ids=PASSING)
-def test_what_may_pass_is_tried_again_and_then_fails_the_job(
+def test_temporary_failure_is_retried_and_then_fails_the_job(
     api: StandIn, tap: Folder, answer: Answer, said: tuple[str, ...]
 ) -> None:
     run = run_with(api, tap, {"imports": [answer] * 3})
@@ -308,7 +304,7 @@ def test_what_may_pass_is_tried_again_and_then_fails_the_job(
 
 
 @pytest.mark.parametrize(("answer", "said"), PASSING.values(), ids=PASSING)
-def test_what_passes_costs_no_row_and_doubles_none(
+def test_temporary_failure_loses_and_repeats_no_row(
     api: StandIn, tap: Folder, answer: Answer, said: tuple[str, ...]
 ) -> None:
     run = run_with(api, tap, {"imports:1": [answer, answer]})
@@ -325,7 +321,7 @@ def test_what_passes_costs_no_row_and_doubles_none(
         assert text in run.stderr
 
 
-def test_a_request_that_hangs_is_given_up(api: StandIn, tap: Folder) -> None:
+def test_request_that_hangs_is_given_up(api: StandIn, tap: Folder) -> None:
     script: Script = {"imports": [Answer(hang=True)] * 2}
 
     run = run_with(api, tap, script, attempts=2, request_timeout=0.2)
@@ -334,7 +330,7 @@ def test_a_request_that_hangs_is_given_up(api: StandIn, tap: Folder) -> None:
     assert len(api.asked("a")) == 2
 
 
-def test_a_request_that_hangs_once_is_tried_again(api: StandIn, tap: Folder) -> None:
+def test_request_that_hangs_once_is_tried_again(api: StandIn, tap: Folder) -> None:
     script: Script = {"imports:1": [Answer(hang=True)]}
 
     run = run_with(api, tap, script, request_timeout=0.2)
@@ -344,9 +340,7 @@ def test_a_request_that_hangs_once_is_tried_again(api: StandIn, tap: Folder) -> 
     assert run.completed() == {"a": 6, "b": 6}
 
 
-def test_an_answer_that_trickles_is_bounded_as_a_whole(
-    api: StandIn, tap: Folder
-) -> None:
+def test_answer_that_trickles_is_bounded_as_a_whole(api: StandIn, tap: Folder) -> None:
     body = {"results": [], "total_records": "0", "padding": "x" * 1_000}
     script: Script = {"imports": [Answer(body=body, trickle=0.01)]}
 
@@ -357,7 +351,7 @@ def test_an_answer_that_trickles_is_bounded_as_a_whole(
     assert last - first < 3
 
 
-def test_a_job_that_always_fails_later_is_read_up_to_there(
+def test_job_that_always_fails_later_is_read_up_to_there(
     api: StandIn, tap: Folder
 ) -> None:
     run = run_with(api, tap, {"imports:2": [Answer(status=503)] * 3})
@@ -379,7 +373,7 @@ def test_attempts_are_counted_for_each_request(api: StandIn, tap: Folder) -> Non
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
-def test_a_request_is_tried_as_often_as_max_attempts_says(
+def test_request_is_tried_as_often_as_max_attempts_says(
     api: StandIn, tap: Folder, attempts: int
 ) -> None:
     script: Script = {"imports": [Answer(status=500)] * attempts}
@@ -390,7 +384,7 @@ def test_a_request_is_tried_as_often_as_max_attempts_says(
     assert len(api.asked("a")) == attempts
 
 
-def test_the_waits_between_attempts_grow(api: StandIn, tap: Folder) -> None:
+def test_waits_between_attempts_grow(api: StandIn, tap: Folder) -> None:
     run = run_with(api, tap, {"imports": [Answer(status=500)] * 6}, attempts=6)
 
     waits = [float(wait) for wait in re.findall(r"next one in ([\d.]+) s", run.stderr)]
@@ -422,7 +416,7 @@ SILENT = {
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize(("answer", "said"), SILENT.values(), ids=SILENT)
-def test_an_address_that_never_answers_ends_the_run_in_one_sentence(
+def test_address_that_never_answers_ends_the_run_in_one_sentence(
     api: StandIn, tap: Folder, answer: Answer | None, said: str, concurrency: int
 ) -> None:
     names = [f"job-{number}" for number in range(12)]
@@ -523,7 +517,7 @@ def test_equal_warnings_within_a_minute_are_one_line_with_a_count(
 # The end of the run
 
 
-def test_the_last_lines_name_every_job_that_failed(api: StandIn, tap: Folder) -> None:
+def test_last_lines_name_every_job_that_failed(api: StandIn, tap: Folder) -> None:
     answers = {
         "bad": Answer(status=400),
         "away": Answer(status=302),

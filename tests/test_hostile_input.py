@@ -18,7 +18,7 @@ DEEP = 10_000
 HUGE = 100_000_000
 
 
-def test_a_jobs_file_of_100_000_lines_is_read_to_its_last_one(
+def test_jobs_file_of_100_000_lines_is_read_to_its_last_one(
     tap: Folder, api: StandIn
 ) -> None:
     """With a byte order mark, the line ends of Windows and most jobs finished."""
@@ -51,7 +51,7 @@ def test_a_jobs_file_of_100_000_lines_is_read_to_its_last_one(
     ],
     ids=range(9),
 )
-def test_a_file_that_is_too_deep_or_binary_is_no_crash(
+def test_deep_or_binary_file_is_refused(
     tap: Folder, api: StandIn, option: str, content: str | bytes
 ) -> None:
     """All three are refused."""
@@ -71,7 +71,7 @@ def test_a_file_that_is_too_deep_or_binary_is_no_crash(
     assert result.stdout == b""
 
 
-def test_a_text_of_100_megabytes_leaves_as_it_came(tap: Folder, api: StandIn) -> None:
+def test_text_of_100_megabytes_leaves_as_it_came(tap: Folder, api: StandIn) -> None:
     """The page is within the limit, so it is a page like any other."""
     row = b'{"name":"%b","properties":{"n":1}}' % (b"x" * HUGE)
     api.add(Job("a", raw_pages=[b"[%b]" % row], total=1), Job("b", rows=make_events(1)))
@@ -84,7 +84,7 @@ def test_a_text_of_100_megabytes_leaves_as_it_came(tap: Folder, api: StandIn) ->
 
 @pytest.mark.parametrize("marks", ["[]", "{}"])
 @pytest.mark.parametrize("place", ["payload", "row", "results", "beside"])
-def test_a_page_nested_10_000_deep_is_read_exactly_or_fails_its_job(
+def test_page_nested_10_000_deep_is_read_exactly_or_fails_its_job(
     tap: Folder, api: StandIn, marks: str, place: str
 ) -> None:
     """Which of both depends on the version of Python; the other job is read."""
@@ -113,9 +113,7 @@ def test_a_page_nested_10_000_deep_is_read_exactly_or_fails_its_job(
         assert result.errors[0].startswith("Job a failed: ")
 
 
-def test_of_duplicate_keys_of_a_page_the_last_one_counts(
-    tap: Folder, api: StandIn
-) -> None:
+def test_last_of_duplicate_keys_of_a_page_counts(tap: Folder, api: StandIn) -> None:
     """As within a row; a page that is split and one that is decoded, alike."""
     for space in ("", "\n"):
         body = (
@@ -133,7 +131,7 @@ def test_of_duplicate_keys_of_a_page_the_last_one_counts(
 
 @pytest.mark.parametrize("digits", [1_000, 3_990, 4_100, 5_000, 100_000])
 @pytest.mark.parametrize("form", ['"{}"', "{}", "-{}", "1e{}", "{}.5"])
-def test_a_total_of_very_many_digits_is_compared_or_counts_as_none(
+def test_total_of_very_many_digits_is_compared_or_counts_as_none(
     tap: Folder, api: StandIn, digits: int, form: str
 ) -> None:
     """The job is complete by the count of its status, or fails in words."""
@@ -158,7 +156,7 @@ def test_a_total_of_very_many_digits_is_compared_or_counts_as_none(
         assert result.completed() == {"a": 1, "b": 1}
 
 
-def test_a_count_of_very_many_digits_in_a_status_fails_its_job_in_words(
+def test_count_of_very_many_digits_in_a_status_fails_its_job_in_words(
     tap: Folder, api: StandIn
 ) -> None:
     """The sentence is not as long as the number."""

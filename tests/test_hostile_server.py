@@ -130,7 +130,7 @@ def run_with(
 
 
 @pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE)
-def test_a_page_that_is_too_large_fails_its_job_at_once(
+def test_page_that_is_too_large_fails_its_job_at_once(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
     """It would be as large again, and the sentence names the setting."""
@@ -141,7 +141,7 @@ def test_a_page_that_is_too_large_fails_its_job_at_once(
 
 
 @pytest.mark.parametrize("answer", TOO_SLOW.values(), ids=TOO_SLOW)
-def test_an_answer_must_be_there_in_time_whatever_trickles_in(
+def test_answer_must_be_there_in_time_whatever_trickles_in(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
     """Not only between two bytes. The job fails at the latest."""
@@ -151,7 +151,7 @@ def test_an_answer_must_be_there_in_time_whatever_trickles_in(
 
 
 @pytest.mark.parametrize("answer", NO_HEADERS.values(), ids=NO_HEADERS)
-def test_headers_that_are_none_fail_the_job_in_words(
+def test_unreadable_headers_fail_the_job_in_words(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
     """They are not quoted, and they may be right the next time."""
@@ -161,12 +161,12 @@ def test_headers_that_are_none_fail_the_job_in_words(
     assert seconds < 5
 
 
-def test_line_that_is_no_header_is_not_quoted(tap: Folder, api: StandIn) -> None:
+def test_unreadable_header_is_not_quoted(tap: Folder, api: StandIn) -> None:
     run_with(tap, api, NO_HEADER)
 
 
 @pytest.mark.parametrize("answer", BAD_BODIES.values(), ids=BAD_BODIES)
-def test_a_body_that_is_not_what_its_headers_say_fails_the_job(
+def test_body_that_is_not_what_its_headers_say_fails_the_job(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
     """No row of it is taken."""
@@ -175,7 +175,7 @@ def test_a_body_that_is_not_what_its_headers_say_fails_the_job(
 
 
 @pytest.mark.parametrize("status", [202, 401, 404, 500])
-def test_of_an_error_without_end_only_the_status_counts(
+def test_endless_error_is_judged_by_its_status(
     tap: Folder, api: StandIn, status: int
 ) -> None:
     """A page that is too large has another meaning than a refused key."""
@@ -195,7 +195,7 @@ def test_of_an_error_without_end_only_the_status_counts(
 
 @pytest.mark.parametrize("location", ["/x", "http://[", "//person@example.com:x/"])
 @pytest.mark.parametrize("status", [301, 307])
-def test_of_a_redirect_neither_body_nor_address_is_read(
+def test_redirect_is_not_read(
     tap: Folder, api: StandIn, status: int, location: str
 ) -> None:
     """Only that it is one."""
@@ -209,7 +209,7 @@ def test_of_a_redirect_neither_body_nor_address_is_read(
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
 @pytest.mark.parametrize("more", [0, 1])
-def test_a_page_may_be_as_large_as_the_setting_says(
+def test_page_may_be_as_large_as_the_setting_says(
     tap: Folder, api: StandIn, encoding: str, more: int
 ) -> None:
     """To the byte, as it is after decompression."""
@@ -244,7 +244,7 @@ def test_no_cookie_of_the_server_comes_back(
     assert not [request for request in api.requests if "Cookie" in request.headers]
 
 
-def test_a_compressed_page_never_takes_much_more_memory_than_allowed(
+def test_compressed_page_never_takes_much_more_memory_than_allowed(
     tap: Folder, api: StandIn
 ) -> None:
     """What would decompress to hundreds of megabytes is stopped on the way."""

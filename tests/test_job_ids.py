@@ -96,7 +96,7 @@ def short(text: object) -> str:
 
 
 @pytest.mark.parametrize(("job_id", "path"), PATHS.items(), ids=short)
-def test_a_job_id_reaches_the_server_exactly(
+def test_job_id_reaches_the_server_exactly(
     tap: Folder, api: StandIn, job_id: str, path: str
 ) -> None:
     """For its rows and its status. It leaves in records and STATE as it was."""
@@ -153,7 +153,7 @@ def test_ids_that_differ_only_when_decoded_are_different_jobs(
 
 
 @pytest.mark.parametrize("job_id", ["a/b", "ü 1", "a?b#c"])
-def test_a_message_names_the_job_as_the_user_wrote_it(
+def test_message_names_the_job_as_the_user_wrote_it(
     tap: Folder, api: StandIn, job_id: str
 ) -> None:
     """Not as it stands in a URL."""
@@ -170,9 +170,7 @@ def test_a_message_names_the_job_as_the_user_wrote_it(
     + [f"a{chr(code)}b" for code in [*range(32), *range(127, 160)]],
     ids=ascii,
 )
-def test_what_can_be_no_job_id_is_refused(
-    tap: Folder, api: StandIn, job_id: str
-) -> None:
+def test_invalid_job_id_is_refused(tap: Folder, api: StandIn, job_id: str) -> None:
     """Before any request: `..` would reach another address."""
     api.add(Job("good", rows=make_events(1)))
     run = tap.run(job_ids=["good", job_id])
@@ -191,7 +189,7 @@ CONFUSING = {
 
 @pytest.mark.parametrize("setting", ["job_ids", "jobs_file"])
 @pytest.mark.parametrize(("job_id", "said"), CONFUSING.items(), ids=short)
-def test_an_invisible_or_very_long_job_id_is_refused_in_a_short_line(
+def test_invisible_or_very_long_job_id_is_refused_in_a_short_line(
     tap: Folder, api: StandIn, job_id: str, said: str, setting: str
 ) -> None:
     """Two IDs could look the same, and a line of the log could look like another."""
@@ -223,7 +221,7 @@ HINTS = {
 
 
 @pytest.mark.parametrize("job_id", [*HINTS, "abc123", "abd123=", "ü/1"])
-def test_the_sentence_for_a_missing_job_names_what_looks_wrong_in_its_id(
+def test_sentence_for_a_missing_job_names_what_looks_wrong_in_its_id(
     tap: Folder, api: StandIn, job_id: str
 ) -> None:
     """It is asked for as it is, and the sentence names what looks wrong in it."""
@@ -238,7 +236,7 @@ def test_the_sentence_for_a_missing_job_names_what_looks_wrong_in_its_id(
     assert found == ({HINTS[job_id]} if job_id in HINTS else set())
 
 
-def test_an_id_that_looks_wrong_is_read_where_the_api_knows_it(
+def test_id_that_looks_wrong_is_read_where_the_api_knows_it(
     tap: Folder, api: StandIn
 ) -> None:
     """IDs are opaque."""
@@ -250,7 +248,7 @@ def test_an_id_that_looks_wrong_is_read_where_the_api_knows_it(
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=short)
-def test_a_page_token_goes_back_exactly_as_it_came(
+def test_page_token_goes_back_exactly_as_it_came(
     tap: Folder, api: StandIn, token: str
 ) -> None:
     """Beside the other parameters, and the last page is reached."""
@@ -287,7 +285,7 @@ def test_any_page_token_goes_back_exactly_as_it_came(
     assert [request.token for request in api.requests] == [None, *tokens]
 
 
-def test_a_page_token_that_no_url_can_hold_fails_only_its_job(
+def test_page_token_that_no_url_can_hold_fails_only_its_job(
     tap: Folder, api: StandIn
 ) -> None:
     """A lone surrogate: a text of JSON's that UTF-8 does not know."""

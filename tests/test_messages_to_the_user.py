@@ -30,7 +30,7 @@ def summary_of(run: Run) -> list[float]:
 
 
 @pytest.mark.parametrize("done", [0, 1, 3])
-def test_the_jobs_to_read_and_those_already_read_are_counted(
+def test_jobs_to_read_and_those_already_read_are_counted(
     api: StandIn, tap: Folder, done: int
 ) -> None:
     api.add(*(Job(name, rows=ROWS) for name in "abc"))
@@ -60,7 +60,7 @@ def test_every_finished_job_has_a_line(api: StandIn, tap: Folder) -> None:
         assert re.search(r", \d+\.\d s\.$", line)
 
 
-def test_a_long_job_says_how_far_it_is_every_ten_seconds(
+def test_long_job_says_how_far_it_is_every_ten_seconds(
     api: StandIn, tap: Folder
 ) -> None:
     api.add(Job("a", rows=make_events(12), page_size=1, latency=0.05))
@@ -83,7 +83,7 @@ def test_a_long_job_says_how_far_it_is_every_ten_seconds(
     assert counts[-1] >= 8
 
 
-def test_a_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> None:
+def test_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, latency=0.6))
 
     run = tap.run(job_ids=["a"])
@@ -93,7 +93,7 @@ def test_a_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> No
     assert len(progress) >= 5  # over 60 seconds
 
 
-def test_a_long_wait_leaves_no_silence(api: StandIn, tap: Folder) -> None:
+def test_long_wait_leaves_no_silence(api: StandIn, tap: Folder) -> None:
     limited = Answer(status=429, headers={"Retry-After": "60"})
     api.add(Job("a", rows=ROWS, script={"imports": [limited]}))
 
@@ -125,7 +125,7 @@ def test_waiting_for_a_job_is_said_at_least_every_ten_seconds(
         assert later - earlier < 14  # ten, and what a busy machine adds
 
 
-def test_the_summary_of_a_mixed_run_is_right(api: StandIn, tap: Folder) -> None:
+def test_summary_of_a_mixed_run_is_right(api: StandIn, tap: Folder) -> None:
     fault = Answer(status=500)
     api.add(
         Job("done", rows=ROWS),
@@ -186,9 +186,7 @@ def test_rows_left_out_by_a_filter_are_counted_as_filtered(
     assert run.summary["rows"] == written
 
 
-def test_the_summary_comes_also_when_the_key_is_refused(
-    api: StandIn, tap: Folder
-) -> None:
+def test_refused_key_still_logs_the_summary(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS))
 
     run = tap.run(job_ids=["a"], api_key="wrong")

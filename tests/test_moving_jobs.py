@@ -43,7 +43,7 @@ def readings(api: StandIn, endpoint: str = "imports") -> int:
 
 @pytest.mark.parametrize("words", WAITS.values(), ids=WAITS)
 @pytest.mark.parametrize("script", [{}, {"imports:1": [RUNNING]}], ids=["total", "202"])
-def test_total_or_202_that_changes_between_pages_reads_the_job_again_once_it_is_final(
+def test_new_total_or_202_between_pages_reads_the_final_job_again(
     tap: Folder, api: StandIn, words: list[str | None], script: Script
 ) -> None:
     """Without that: `b d d e f` of `a b d e f`, as many as the last total says."""
@@ -134,7 +134,7 @@ def test_job_that_moves_and_stays_processing_is_deferred(
         ["4", "", "4", "many"],
     ],
 )
-def test_total_that_is_left_out_or_written_otherwise_is_no_change(
+def test_missing_or_differently_written_total_reads_the_job_once(
     tap: Folder, api: StandIn, totals: list[str | int | None]
 ) -> None:
     pages = [rows(name) for name in "abcd"]

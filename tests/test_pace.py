@@ -224,7 +224,7 @@ def test_limit_of_one_request_never_stalls(
     assert run.used >= least_used
 
 
-def test_limit_used_up_by_others_is_found_again() -> None:
+def test_drained_bucket_slows_no_later_request() -> None:
     """A run that begins with a drained bucket is not slow for it."""
 
     def make_drained(**options: Callable[[], float]) -> Limiter:

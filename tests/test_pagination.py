@@ -76,7 +76,7 @@ def test_empty_pages_do_not_end_a_job(
     assert len(api.asked("a", "imports")) == len(pages)
 
 
-def test_an_answer_without_results_is_an_empty_page(api: StandIn, tap: Folder) -> None:
+def test_answer_without_results_continues(api: StandIn, tap: Folder) -> None:
     first = Answer(body={"next_page_token": "t", "total_records": "1"})
     api.add(Job("a", pages=[[], ONE], tokens=["t"], script={"imports": [first]}))
 
@@ -92,7 +92,7 @@ def test_an_answer_without_results_is_an_empty_page(api: StandIn, tap: Folder) -
     [{}, {"next_page_token": ""}, {"next_page_token": None}],
     ids=["absent", "empty", "null"],
 )
-def test_a_job_ends_where_there_is_no_token(
+def test_page_without_token_ends_the_job(
     api: StandIn, tap: Folder, token: dict[str, Any]
 ) -> None:
     body = {"results": ONE, "total_records": "1", **token}
@@ -109,7 +109,7 @@ def test_a_job_ends_where_there_is_no_token(
     "tokens",
     [["A", "A"], ["A", "B", "A", "B"], ["A", "B", "C", "D", "B"], [*"ABCDEFGA"]],
 )
-def test_a_repeated_token_fails_the_job_and_no_other(
+def test_repeated_token_fails_only_its_job(
     api: StandIn, tap: Folder, tokens: list[str]
 ) -> None:
     pages = list(islice(cycle([ONE]), len(tokens) + 1))
@@ -127,7 +127,7 @@ def test_a_repeated_token_fails_the_job_and_no_other(
 
 
 @pytest.mark.parametrize("total", ["10", 3, "1"])
-def test_pages_with_more_rows_than_the_total_and_still_a_token_fail_the_job(
+def test_more_rows_than_the_total_and_still_a_token_fail_the_job(
     api: StandIn, tap: Folder, total: str | int
 ) -> None:
     """They would never end, though each has a fresh token."""
@@ -169,7 +169,7 @@ def test_more_than_a_hundred_empty_pages_in_a_row_fail_the_job(
     assert "empty" in run.errors[-1]
 
 
-def test_a_hundred_empty_pages_in_a_row_are_read(api: StandIn, tap: Folder) -> None:
+def test_hundred_empty_pages_in_a_row_are_read(api: StandIn, tap: Folder) -> None:
     """Each row starts the count anew."""
     api.add(Job("a", pages=[*[[]] * 100, ONE, *[[]] * 100, TWO]))
 
@@ -199,7 +199,7 @@ def test_pages_without_a_total_end_where_the_status_says(
     assert "40,000" in run.errors[-1]
 
 
-def test_the_status_is_asked_once_for_the_bound_of_pages_without_a_total(
+def test_status_is_asked_once_for_the_bound_of_pages_without_a_total(
     api: StandIn, tap: Folder
 ) -> None:
     api.add(Job("a", pages=[ONE * 10_000] * 9, total=None, imports=70_000))

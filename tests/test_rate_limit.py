@@ -83,7 +83,7 @@ def test_retry_after_is_kept(
     assert f"({answer.status}" in run.stderr
 
 
-def test_a_date_is_kept_by_the_clock_of_this_machine_without_another(
+def test_date_is_kept_by_the_clock_of_this_machine_without_another(
     api: StandIn, tap: Folder
 ) -> None:
     soon = datetime.now(timezone.utc) + timedelta(seconds=20)
@@ -235,7 +235,7 @@ def test_429_between_answers_may_add_up_to_more_than_max_retry_wait(
 
 
 @pytest.mark.parametrize("retry_after", ["5", in_seconds(5)])
-def test_a_wait_of_just_the_length_allowed_is_waited(
+def test_wait_of_just_the_length_allowed_is_waited(
     api: StandIn, tap: Folder, retry_after: str
 ) -> None:
     answer = limited(retry_after, date=DATE)
@@ -261,7 +261,7 @@ def test_five_minutes_are_allowed_by_default(api: StandIn, tap: Folder) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["imports", "imports:1", "status"])
-def test_429_is_no_failed_attempt(api: StandIn, tap: Folder, endpoint: str) -> None:
+def test_429_costs_no_attempt(api: StandIn, tap: Folder, endpoint: str) -> None:
     """A limit that is shared with others may refuse one request many times."""
     script: dict[str, list[Answer | None]] = {endpoint: [limited("2")] * 20}
     api.add(Job("a", rows=ROWS, page_size=2, total=None, script=script))
@@ -272,7 +272,7 @@ def test_429_is_no_failed_attempt(api: StandIn, tap: Folder, endpoint: str) -> N
     assert len([request for request in api.requests if request.status == 429]) == 20
 
 
-def test_what_is_waited_for_is_said(api: StandIn, tap: Folder) -> None:
+def test_rate_limit_is_logged(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, script={"imports": [limited("30")]}))
 
     run = tap.run(job_ids=["a"])

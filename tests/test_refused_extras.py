@@ -53,7 +53,7 @@ def refusal(run: Run) -> str:
         (STREAMS, {"import_errors": {}, "import_jobs": {}, "__else__": None}),
     ],
 )
-def test_a_map_that_removes_a_selected_stream_is_refused(
+def test_map_that_removes_a_selected_stream_is_refused(
     tap: Folder, api: StandIn, streams: tuple[str, ...], maps: dict[str, Any]
 ) -> None:
     """It would write nothing and bookmark everything; deselecting does not."""
@@ -71,7 +71,7 @@ def test_a_map_that_removes_a_selected_stream_is_refused(
         {"imported_events": {"name": "name.upper()"}, "__else__": None},
     ],
 )
-def test_a_map_that_removes_only_streams_that_are_not_selected_is_accepted(
+def test_map_that_removes_only_streams_that_are_not_selected_is_accepted(
     tap: Folder, maps: dict[str, Any]
 ) -> None:
     """Nothing is lost."""
@@ -82,7 +82,7 @@ def test_a_map_that_removes_only_streams_that_are_not_selected_is_accepted(
 
 @pytest.mark.parametrize("place", ["loud", "__filter__"])
 @pytest.mark.parametrize("expression", ["1/0", "int(name)", "name + 1", "missing"])
-def test_a_map_that_fails_on_a_row_is_an_error_without_the_row(
+def test_map_that_fails_on_a_row_is_an_error_without_the_row(
     tap: Folder, api: StandIn, place: str, expression: str
 ) -> None:
     """The sentence names the stream, and holds none of the row's values."""
@@ -108,7 +108,7 @@ def test_a_map_that_fails_on_a_row_is_an_error_without_the_row(
         ({"storage": {}}, "root"),
     ],
 )
-def test_a_batch_config_that_cannot_be_used_is_refused_by_its_part(
+def test_batch_config_that_cannot_be_used_is_refused_by_its_part(
     tap: Folder, api: StandIn, changed: dict[str, Any], name: str
 ) -> None:
     """Before any request."""
@@ -120,7 +120,7 @@ def test_a_batch_config_that_cannot_be_used_is_refused_by_its_part(
     assert not api.requests
 
 
-def test_a_batch_folder_that_cannot_be_made_is_an_error_with_its_path(
+def test_batch_folder_that_cannot_be_made_is_an_error_with_its_path(
     tap: Folder,
 ) -> None:
     """For example below a file."""

@@ -152,7 +152,7 @@ PLACES: dict[str, Callable[[str], tuple[Job, dict[str, Any]]]] = {
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_the_log_has_stars_for_the_key_in_any_form_at_any_place(
+def test_log_has_stars_for_the_key_in_any_form_at_any_place(
     tap: Folder,
     place: Callable[[str], tuple[Job, dict[str, Any]]],
     form: str,
@@ -165,7 +165,7 @@ def test_the_log_has_stars_for_the_key_in_any_form_at_any_place(
     assert "***" in done.stderr
 
 
-def test_the_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None:
+def test_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None:
     """What comes before and after it in a line stays."""
     answer = Answer(400, body={"code": "odd", "message": f"before {KEY} after"})
     api.add(Job("a", script={"imports": [answer]}))
@@ -173,7 +173,7 @@ def test_the_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None
 
 
 @pytest.mark.parametrize("form", ["Basic {}", " basic {} \n"])
-def test_a_key_that_is_not_accepted_is_not_shown(
+def test_key_that_is_not_accepted_is_not_shown(
     tap: Folder, api: StandIn, form: str
 ) -> None:
     """Nor the one that would be."""
@@ -188,7 +188,7 @@ def test_a_key_that_is_not_accepted_is_not_shown(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_redirect_never_takes_the_key_to_another_host(
+def test_redirect_never_takes_the_key_to_another_host(
     tap: Folder, api: StandIn, status: int, level: str
 ) -> None:
     """The other host gets no request at all, and the message names `api_url`."""
@@ -217,7 +217,7 @@ def test_no_failure_to_connect_makes_the_key_appear(
     assert_hidden(done)
 
 
-def test_a_server_without_tls_makes_no_key_appear(tap: Folder, api: StandIn) -> None:
+def test_server_without_tls_makes_no_key_appear(tap: Folder, api: StandIn) -> None:
     """The stand-in speaks plain HTTP only: the handshake fails before the key goes."""
     url = api.url.replace("http:", "https:")
     done = run_at("DEBUG", tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
@@ -284,7 +284,7 @@ def test_settings_that_cannot_be_used_do_not_make_the_key_appear(
 @pytest.mark.parametrize(
     "content", [f'{{"api_key": "{KEY}', f'{{"api_key": {KEY}}}', f'["{KEY}"]', KEY]
 )
-def test_a_broken_file_of_settings_is_not_quoted(
+def test_broken_file_of_settings_is_not_quoted(
     tap: Folder, content: str, level: str
 ) -> None:
     """A decoder's message might hold what it stumbled over."""
@@ -345,7 +345,7 @@ def test_settings_of_the_environment_are_not_shown(api: StandIn, level: str) -> 
         assert_hidden(done)
 
 
-def test_the_configuration_that_maps_may_use_is_not_shown(
+def test_configuration_that_maps_may_use_is_not_shown(
     tap: Folder, api: StandIn
 ) -> None:
     """A salt for hashing is a secret too."""
@@ -363,7 +363,7 @@ def test_the_configuration_that_maps_may_use_is_not_shown(
     assert_hidden(done)
 
 
-def test_a_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
+def test_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
     """Nor written out again."""
     api.add(Job("a", rows=make_events(1)))
     for state in (
@@ -376,7 +376,7 @@ def test_a_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
         assert_hidden(done)
 
 
-def test_a_crash_does_not_make_the_key_appear(
+def test_crash_does_not_make_the_key_appear(
     tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A defect's traceback is there for whoever mends it, without the key."""
@@ -413,7 +413,7 @@ def test_no_exception_holds_the_key(config: dict[str, Any]) -> None:
         assert trace not in shown
 
 
-def test_the_settings_do_not_show_the_key_when_they_are_printed() -> None:
+def test_settings_do_not_show_the_key_when_they_are_printed() -> None:
     """As a debugger or a careless log line would."""
     tap = TapFullstoryImports(config={"api_key": KEY, "job_ids": ["a"]})
     assert KEY not in repr(tap.settings)
@@ -422,7 +422,7 @@ def test_the_settings_do_not_show_the_key_when_they_are_printed() -> None:
     logging.getLogger(__name__).debug("%s", tap.settings)
 
 
-def test_the_key_goes_into_no_url(tap: Folder, api: StandIn) -> None:
+def test_key_goes_into_no_url(tap: Folder, api: StandIn) -> None:
     """URLs end up in logs of servers and proxies."""
     api.add(Job("a", rows=make_events(3), page_size=1, total=9))
     assert tap.run(job_ids=["a"], include_schema=True).status == 0

@@ -32,7 +32,7 @@ def jobs_of(job_ids: list[str], shard: str | None) -> tuple[str, ...]:
 
 
 @given(job_ids=JOB_IDS, parts=st.integers(1, 40))
-def test_the_parts_are_disjoint_and_together_complete(
+def test_parts_are_disjoint_and_together_complete(
     job_ids: list[str], parts: int
 ) -> None:
     """Each job falls to exactly one part, in its place."""
@@ -43,7 +43,7 @@ def test_the_parts_are_disjoint_and_together_complete(
 
 
 @given(job_ids=JOB_IDS, more=JOB_IDS)
-def test_a_job_stays_in_its_part_when_others_come(
+def test_job_stays_in_its_part_when_others_come(
     job_ids: list[str], more: list[str]
 ) -> None:
     """Or its bookmark would be in the state of another part."""
@@ -52,7 +52,7 @@ def test_a_job_stays_in_its_part_when_others_come(
     assert {*alone} <= {*together}
 
 
-def test_the_parts_never_change() -> None:
+def test_parts_never_change() -> None:
     """These are the parts of every version on every machine."""
     job_ids = ["abc123", "abd123=", "ü 1", *(f"job-{number}" for number in range(5))]
     assert [jobs_of(job_ids, f"{part}/3") for part in (1, 2, 3)] == [
@@ -62,7 +62,7 @@ def test_the_parts_never_change() -> None:
     ]
 
 
-def test_the_parts_are_about_equal() -> None:
+def test_parts_are_about_equal() -> None:
     """A thousand jobs in eight parts."""
     job_ids = [f"job-{number}" for number in range(1000)]
     sizes = [len(jobs_of(job_ids, f"{part}/8")) for part in range(1, 9)]
@@ -70,7 +70,7 @@ def test_the_parts_are_about_equal() -> None:
     assert max(sizes) < 170
 
 
-def test_a_run_of_a_part_says_which_part_and_how_many_jobs(
+def test_run_of_a_part_says_which_part_and_how_many_jobs(
     tap: Folder, api: StandIn
 ) -> None:
     """Once, whatever the number of streams; a run of all jobs says nothing."""
@@ -105,7 +105,7 @@ def test_parts_that_share_a_state_keep_each_others_bookmarks(
     assert run.completed() == dict.fromkeys(names, 2)
 
 
-def test_a_part_without_jobs_is_a_good_run(tap: Folder, api: StandIn) -> None:
+def test_part_without_jobs_is_a_good_run(tap: Folder, api: StandIn) -> None:
     """With few jobs some parts have nothing to do."""
     api.add(Job("a", rows=make_events(2)))
     runs = [tap.run(job_ids=["a"], shard=f"{part}/5") for part in range(1, 6)]
@@ -115,7 +115,7 @@ def test_a_part_without_jobs_is_a_good_run(tap: Folder, api: StandIn) -> None:
 
 
 @pytest.mark.parametrize("shard", ["0/8", "9/8", "1/0", "1", "a/b", "-1/2", "1/2/3"])
-def test_a_part_that_is_none_is_refused(tap: Folder, api: StandIn, shard: str) -> None:
+def test_invalid_shard_is_refused(tap: Folder, api: StandIn, shard: str) -> None:
     """In a sentence that names the setting."""
     run = tap.run(job_ids=["a"], shard=shard)
     assert run.status == 1

@@ -143,7 +143,7 @@ def rows_of(body: bytes, *, split: bool) -> tuple[Any, ...] | str:
     places=st.lists(st.tuples(st.integers(0, 4_000), ODD), max_size=3),
     ascii_only=st.booleans(),
 )
-def test_a_damaged_page_is_read_alike(
+def test_damaged_page_is_read_alike(
     places: list[tuple[int, bytes]],
     ascii_only: bool,  # noqa: FBT001 - Hypothesis names it
 ) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_page_is_read_alike(
 
 
 @pytest.mark.parametrize("end", ["", "\n", " \r\n"])
-def test_a_page_on_one_line_is_split(end: str) -> None:
+def test_page_on_one_line_is_split(end: str) -> None:
     """Also if its line is ended, as many servers do."""
     response = requests.Response()
     body = json.dumps({"results": EVENTS}) + end
@@ -187,7 +187,7 @@ def test_both_paths_write_state_as_often(tmp_path: Path, api: StandIn) -> None:
         {"flattening_enabled": True, "flattening_max_depth": 1},
     ],
 )
-def test_the_short_path_is_left_when_the_sdk_has_work(
+def test_short_path_is_left_when_the_sdk_has_work(
     tmp_path: Path, api: StandIn, change: dict[str, Any]
 ) -> None:
     """Maps and flattening are the SDK's business."""

@@ -52,7 +52,7 @@ def by_endpoint(numbers: dict[str, int]) -> dict[str, int]:
     ("gone", "start"),
     [(["gone"], "Job gone failed in "), (["gone", "lost"], "2 jobs failed in ")],
 )
-def test_the_same_failure_in_several_streams_is_one_line(
+def test_same_failure_in_several_streams_is_one_line(
     tap: Folder, api: StandIn, gone: list[str], start: str
 ) -> None:
     """One for each kind: it names the streams, and counts each job once."""
@@ -167,7 +167,7 @@ def test_each_line_about_a_job_names_its_stream(tap: Folder, api: StandIn) -> No
         ({}, ["succeeded"] * 3),
     ],
 )
-def test_the_metric_of_a_stream_with_a_failed_job_says_failed(
+def test_metric_of_a_stream_with_a_failed_job_says_failed(
     tap: Folder, api: StandIn, script: dict[str, list[Answer | None]], status: list[str]
 ) -> None:
     """A key that is refused stops, and so fails, every stream."""
@@ -210,7 +210,7 @@ def test_events_are_asked_for_first_then_errors_then_jobs_then_users(
     ]
 
 
-def test_the_wait_for_unfinished_jobs_is_shared(tap: Folder, api: StandIn) -> None:
+def test_wait_for_unfinished_jobs_is_shared(tap: Folder, api: StandIn) -> None:
     """One run waits so long in all, not each of its streams."""
     api.add(*both("a", processing=-1))
     run = read(tap, "a", job_wait_timeout=20, speed=20)
@@ -222,7 +222,7 @@ def test_the_wait_for_unfinished_jobs_is_shared(tap: Folder, api: StandIn) -> No
         assert 3 <= len(api.asked(endpoint=endpoint, kind=kind)) <= 5
 
 
-def test_a_job_that_becomes_ready_is_waited_for_in_all_streams_at_once(
+def test_job_that_becomes_ready_is_waited_for_in_all_streams_at_once(
     tap: Folder, api: StandIn
 ) -> None:
     """One stream after the other would take longer than `job_wait_timeout`."""

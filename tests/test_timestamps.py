@@ -139,7 +139,7 @@ def warnings(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize(("text", "utc"), READABLE.items())
-def test_a_timestamp_becomes_utc(text: str, utc: str) -> None:
+def test_timestamp_becomes_utc(text: str, utc: str) -> None:
     """And what has come out of it goes through it unchanged."""
     assert to_utc(text) == utc
     assert to_utc(utc) == utc
@@ -147,7 +147,7 @@ def test_a_timestamp_becomes_utc(text: str, utc: str) -> None:
 
 
 @pytest.mark.parametrize("value", UNREADABLE)
-def test_what_is_no_timestamp_becomes_none(value: Any) -> None:
+def test_unreadable_timestamp_becomes_none(value: Any) -> None:
     """A moment that is guessed would be worse than none."""
     assert to_utc(value) is None
 
@@ -214,7 +214,7 @@ def test_offsets_are_converted_in_the_records(tap: Folder, api: StandIn) -> None
     assert not warnings(run)
 
 
-def test_a_missing_timestamp_stays_null_without_a_warning(
+def test_missing_timestamp_stays_null_without_a_warning(
     tap: Folder, api: StandIn
 ) -> None:
     """Left out, or null."""
@@ -264,7 +264,7 @@ def test_unreadable_values_of_all_types_become_null(tap: Folder, api: StandIn) -
     assert warning.startswith(f"imported_events: Job a: {len(UNREADABLE)} ")
 
 
-def test_the_example_in_the_warning_is_bounded_and_on_one_line(
+def test_example_in_the_warning_is_bounded_and_on_one_line(
     tap: Folder, api: StandIn
 ) -> None:
     """It comes from a row: no more of it than helps."""
@@ -274,7 +274,7 @@ def test_the_example_in_the_warning_is_bounded_and_on_one_line(
     assert "\x1b" not in run.stderr
 
 
-def test_a_job_that_fails_tells_of_its_unreadable_timestamps_too(
+def test_failed_job_warns_of_its_unreadable_timestamps(
     tap: Folder, api: StandIn
 ) -> None:
     """Its first rows have been written: they are in the target."""

@@ -166,7 +166,7 @@ def run_by(
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_a_proxy_sees_neither_the_key_nor_the_rows(
+def test_proxy_sees_neither_the_key_nor_the_rows(
     tap: Folder, secure: StandIn, bundle: str, level: str, variable: str
 ) -> None:
     """Only whom to connect to; and a .netrc file does not replace the key."""
@@ -203,7 +203,7 @@ NO_TRUST: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("how", "environment"), NO_TRUST.values(), ids=NO_TRUST)
-def test_the_key_is_not_sent_to_a_server_with_a_wrong_certificate(
+def test_key_is_not_sent_to_a_server_with_a_wrong_certificate(
     tap: Folder,
     authority: trustme.CA,
     bundle: str,
@@ -244,7 +244,7 @@ def test_no_setting_switches_the_check_of_certificates_off(tap: Folder) -> None:
         b"SSH-2.0-OpenSSH\r\n",
     ],
 )
-def test_a_proxy_that_does_not_lead_there_is_told_nothing(
+def test_broken_proxy_gets_neither_key_nor_rows(
     tap: Folder, secure: StandIn, bundle: str, answer: bytes
 ) -> None:
     """And its own password, a part of its address, is not shown either."""
@@ -259,7 +259,7 @@ def test_a_proxy_that_does_not_lead_there_is_told_nothing(
     assert_hidden(done)
 
 
-def test_a_proxy_that_talks_without_end_is_given_up(
+def test_proxy_that_talks_without_end_is_given_up(
     tap: Folder, secure: StandIn, bundle: str
 ) -> None:
     """Its answer has the time limit that every answer has."""

@@ -43,9 +43,7 @@ def of(run: Run, job_id: str) -> list[int]:
         b"\xff\x00",
     ],
 )
-def test_202_is_never_an_answer_about_the_rows(
-    api: StandIn, tap: Folder, body: bytes
-) -> None:
+def test_202_with_any_body_waits(api: StandIn, tap: Folder, body: bytes) -> None:
     api.add(Job("a", rows=ROWS, processing=2, processing_body=body))
     api.add(Job("late", rows=ROWS, processing=NEVER, processing_body=body))
 
@@ -59,11 +57,11 @@ def test_202_is_never_an_answer_about_the_rows(
     assert "deferred 1" in run.stderr
 
 
-def test_the_waits_between_questions_grow_to_half_a_minute() -> None:
+def test_poll_waits_grow_to_half_a_minute() -> None:
     assert list(islice(poll_waits(), 8)) == [2, 4, 8, 16, 30, 30, 30, 30]
 
 
-def test_a_job_is_asked_for_in_growing_intervals(api: StandIn, tap: Folder) -> None:
+def test_processing_job_is_polled_ever_more_rarely(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=6))
 
     run = tap.run(job_ids=["a"], max_attempts=1)  # 202 is no failed attempt
@@ -102,7 +100,7 @@ def test_without_time_to_wait_a_job_is_left_for_the_next_run(
     assert timeout <= run.summary["seconds waited"] <= 2 * timeout
 
 
-def test_the_time_to_wait_is_kept(api: StandIn, tap: Folder) -> None:
+def test_job_wait_timeout_is_kept(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=NEVER))
 
     run = tap.run(job_ids=["a"], job_wait_timeout=25)
@@ -113,7 +111,7 @@ def test_the_time_to_wait_is_kept(api: StandIn, tap: Folder) -> None:
     assert 4 <= len(api.asked("a")) <= 5
 
 
-def test_a_job_that_becomes_ready_in_the_last_moment_is_read(
+def test_job_that_becomes_ready_in_the_last_moment_is_read(
     api: StandIn, tap: Folder
 ) -> None:
     # Asked for after 0, 2, 6, 14 seconds, and a last time at the timeout.
@@ -126,9 +124,7 @@ def test_a_job_that_becomes_ready_in_the_last_moment_is_read(
     assert of(run, "a") == [0, 1, 2, 3]
 
 
-def test_the_time_to_wait_is_the_runs_and_not_each_jobs(
-    api: StandIn, tap: Folder
-) -> None:
+def test_all_jobs_share_one_job_wait_timeout(api: StandIn, tap: Folder) -> None:
     api.add(*(Job(name, rows=ROWS, processing=NEVER) for name in "abcdef"))
 
     run = tap.run(job_ids=list("abcdef"), job_wait_timeout=10)
@@ -139,7 +135,7 @@ def test_the_time_to_wait_is_the_runs_and_not_each_jobs(
     assert "deferred 6" in run.stderr
 
 
-def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
+def test_defer_exits_with_0_and_a_warning(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
 
     run = tap.run(job_ids=["a", "b"], job_wait_timeout=5, speed=10)
@@ -153,7 +149,7 @@ def test_defer_ends_well_with_a_warning(api: StandIn, tap: Folder) -> None:
     assert "jobs read 1, already read 0, deferred 1, skipped 0, failed 0" in run.stderr
 
 
-def test_fail_ends_with_the_job_and_what_to_do(api: StandIn, tap: Folder) -> None:
+def test_fail_exits_with_1_and_says_what_to_do(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=NEVER), Job("b", rows=ROWS))
 
     run = tap.run(job_ids=["a", "b"], job_wait_timeout=5, unfinished_jobs="fail")
@@ -193,7 +189,7 @@ def test_without_time_to_wait_each_run_brings_a_job_on(
         assert set(run.completed()) >= {name for name in jobs if jobs[name] <= number}
 
 
-def test_a_failure_while_waiting_is_tried_again(api: StandIn, tap: Folder) -> None:
+def test_failure_while_waiting_is_tried_again(api: StandIn, tap: Folder) -> None:
     script: dict[str, list[Answer | None]] = {
         "imports": [Answer(status=202), Answer(status=500), Answer(status=202)]
     }
@@ -296,7 +292,7 @@ def test_retry_after_of_a_202_does_not_prolong_the_wait(
     assert len(api.requests) <= 2
 
 
-def test_what_is_waited_for_and_how_long_is_said(api: StandIn, tap: Folder) -> None:
+def test_waiting_line_names_jobs_and_seconds(api: StandIn, tap: Folder) -> None:
     api.add(Job("a", rows=ROWS, processing=5), Job("b", rows=ROWS))
 
     run = tap.run(job_ids=["a", "b"], job_wait_timeout=200)

@@ -61,7 +61,7 @@ def test_every_one_is_replaced_and_nothing_else(value: Any) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
-def test_an_answer_without_them_stays_byte_by_byte(text: str) -> None:
+def test_answer_without_them_stays_byte_by_byte(text: str) -> None:
     """However its characters are escaped."""
     for ascii_only in (True, False):
         body = json.dumps({text: text}, ensure_ascii=ascii_only).encode()
@@ -76,7 +76,7 @@ def test_capital_digits_are_digits() -> None:
 
 @pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("stream", ["imported_events", "import_errors"])
-def test_they_are_replaced_if_so_set(
+def test_replace_replaces_unstorable_characters(
     tap: Folder, api: StandIn, *, stream: str, is_mapped: bool
 ) -> None:
     """At every depth, by every way that a row can take."""
@@ -94,7 +94,7 @@ def test_they_are_replaced_if_so_set(
         assert row[name] == value
 
 
-def test_they_are_kept_by_default(tap: Folder, api: StandIn) -> None:
+def test_unstorable_characters_are_kept_by_default(tap: Folder, api: StandIn) -> None:
     """A target may well take them, and nothing is changed unasked."""
     api.add(Job("a", rows=[ROW]))
     (record,) = tap.run(job_ids=["a"]).records()

@@ -127,7 +127,7 @@ def test_every_value_of_the_documented_example_comes_out_unchanged(
     assert message["record"] == {**EXAMPLE_EVENT, **KEY}
 
 
-def test_every_field_of_the_example_stands_in_the_catalog(tap: Folder) -> None:
+def test_catalog_has_exactly_the_fields_of_the_example(tap: Folder) -> None:
     """And every field of the catalog in the example: neither has gaps."""
     schema = next(
         message["schema"]
@@ -216,7 +216,7 @@ def test_explicit_nulls_stay(tap: Folder, api: StandIn) -> None:
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_in_json_never_reaches_a_target(
+def test_nan_and_infinity_never_reach_a_target(
     tap: Folder, api: StandIn, word: str
 ) -> None:
     """Python's encoder may write it, a target's decoder would stop at it."""
@@ -233,9 +233,7 @@ def test_what_is_no_number_in_json_never_reaches_a_target(
 ENDLESS = '{"properties":{"n":1e1000000000000000000}}'
 
 
-def test_a_number_beyond_all_bounds_leaves_as_it_came(
-    tap: Folder, api: StandIn
-) -> None:
+def test_number_beyond_all_bounds_leaves_as_it_came(tap: Folder, api: StandIn) -> None:
     """Nothing need read it."""
     api.add(Job("a", raw_pages=[f"[{ENDLESS}]"]))
     run = tap.run(job_ids=["a"])
@@ -260,7 +258,7 @@ def test_texts_leave_as_they_came(tap: Folder, api: StandIn, text: str) -> None:
     ]
 
 
-def test_a_page_with_a_byte_order_mark_is_read(tap: Folder, api: StandIn) -> None:
+def test_page_with_a_byte_order_mark_is_read(tap: Folder, api: StandIn) -> None:
     """The standard library reads it where a fast decoder refuses."""
     body = b'\xef\xbb\xbf{"results":[{"name":"x"}],"total_records":"1"}'
     api.add(Job("a", script={"imports": [Answer(body=body)]}))
@@ -270,7 +268,7 @@ def test_a_page_with_a_byte_order_mark_is_read(tap: Folder, api: StandIn) -> Non
     assert records(run) == [record_of('{"name":"x"}')]
 
 
-def test_of_duplicate_fields_the_last_one_stays(tap: Folder, api: StandIn) -> None:
+def test_last_of_duplicate_fields_stays(tap: Folder, api: StandIn) -> None:
     """As every decoder of JSON has it, the fast and the slow one alike."""
     row = '{"name":"first","name":"last","properties":{"a":1,"a":2}}'
     slow = '{"name":"first","name":"last","properties":{"a":1,"a":2,"t":"\\ud800"}}'
@@ -321,7 +319,7 @@ def deepest(open_: str, close: str) -> int:
 
 
 @pytest.mark.parametrize("marks", [("[", "]"), ('{"a":', "}")])
-def test_what_the_standard_library_reads_leaves_as_it_came(
+def test_deepest_readable_row_leaves_unchanged(
     tap: Folder, api: StandIn, marks: tuple[str, str]
 ) -> None:
     """Here, with the test's own frames below it, so that there is room to spare."""
@@ -334,9 +332,7 @@ def test_what_the_standard_library_reads_leaves_as_it_came(
 
 
 @pytest.mark.parametrize("depth", [250_000, 1_000_000])
-def test_what_nothing_can_read_fails_only_its_job(
-    tap: Folder, api: StandIn, depth: int
-) -> None:
+def test_too_deep_row_fails_only_its_job(tap: Folder, api: StandIn, depth: int) -> None:
     """In words, and without a crash of the interpreter."""
     api.add(
         Job("a", raw_pages=[f"[{nested(depth, '[', ']')}]"], total=1),
@@ -469,13 +465,13 @@ def test_values_inside_of_objects_leave_as_they_came(tap: Folder, api: StandIn) 
     assert read(tap, api, row) == [record_of(row)]
 
 
-def test_a_row_cannot_change_its_key(tap: Folder, api: StandIn) -> None:
+def test_row_cannot_change_its_key(tap: Folder, api: StandIn) -> None:
     """Should the API ever send fields of these names."""
     row = '{"name":"x","job_id":"other","event_index":"7"}'
     assert read(tap, api, row, row) == [record_of(row), record_of(row, 1)]
 
 
-def test_an_empty_row_is_a_row(tap: Folder, api: StandIn) -> None:
+def test_empty_row_is_a_row(tap: Folder, api: StandIn) -> None:
     """Every default may be left out of the JSON."""
     assert read(tap, api, "{}", "{}") == [record_of("{}"), record_of("{}", 1)]
 
