@@ -45,6 +45,12 @@ class Ending:
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
 
+    @property
+    def reason(self) -> str:
+        """Why the run ends, for the user."""
+        name = signal.Signals(self._signal).name if self._signal else "A signal"
+        return f"{name} ended the run. The next run reads the jobs that are left."
+
     def _end_soon(self, signum: int, _frame: FrameType | None) -> None:
         """Ask the run to end at the next whole line, and see that it does."""
         if self._signal is None:

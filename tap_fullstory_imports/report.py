@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.fullstory import Trouble, Waiting, clock
 from tap_fullstory_imports.fullstory.errors import many
+from tap_fullstory_imports.progress import (
+    Progress,
+    ProgressBar,
+    progress_display,
+)
 from tap_fullstory_imports.summary import Summary, named
 
 if TYPE_CHECKING:
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.fullstory import Job, JobEnded, Policy
 
 LINE_SECONDS = 8.0
+MOST_JOB_LINES = 20  # of a run: more jobs share one line now and then
 EQUAL_SECONDS = 60.0
 
 
@@ -75,6 +81,7 @@ class Report:
         self.summary = Summary()
         self._logger, self._policy = logger, policy
         self._warnings = Warnings(logger)
+        self._progress, self._display = Progress(), progress_display(logger)
         self._next_line: dict[Job, float] = {}
         self._next_waiting_line = 0.0
 
@@ -83,6 +90,7 @@ class Report:
     ) -> None:
         """Say how many jobs of a stream are read now."""
         self.summary.start(stream, kind, already_read)
+        self._progress.add(kind, todo)
         self._logger.info(
             "%s: Jobs to read: %d. Already read: %d.",
             stream,
@@ -106,6 +114,18 @@ class Report:
         self._warnings.warn(name, event.job.job_id, text, wait)
 
     def show_progress(self, job: Job, rows: int) -> None:
+        """Show how far a job, or a run of many jobs, is."""
+        self._progress.note(job, rows)
+        if self._has_job_lines and not isinstance(self._display, ProgressBar):
+            self._show_job(job, rows)
+        else:
+            self._display.show(self._progress, self.summary.rows)
+
+    @property
+    def _has_job_lines(self) -> bool:
+        return self._progress.jobs <= MOST_JOB_LINES
+
+    def _show_job(self, job: Job, rows: int) -> None:
         """Say every few seconds how far a job is."""
         now = clock.now()
         due = self._next_line.setdefault(job, (job.started or now) + LINE_SECONDS)
@@ -131,11 +151,12 @@ class Report:
     def end(self, ended: JobEnded) -> None:
         """Say how a job ended; the failed jobs have their lines at the end."""
         self.summary.count_job(ended)
+        self._progress.end(ended.job)
         job, name = ended.job, ended.job.endpoint.name
         self._next_line.pop(job, None)
         if ended.outcome == "deferred":
             self._warnings.warn(name, job.job_id, ended.reason)
-        elif ended.outcome == "read":
+        elif ended.outcome == "read" and self._has_job_lines:
             self._logger.info(
                 "%s: Job %s: %s in %s, %.1f s.",
                 name,
@@ -144,9 +165,12 @@ class Report:
                 many(job.pages, "page"),
                 clock.now() - (job.started or 0),
             )
+        if not self._has_job_lines:
+            self._display.show(self._progress, self.summary.rows)
 
     def write_summary(self) -> None:
         """Log the summary and the failures: users act on the last lines."""
+        self._display.close()
         self._warnings.show_repeated()
         self.summary.write(self._logger)
 

@@ -73,6 +73,11 @@ class Summary:
         if ended.outcome == "failed":
             counts.failures[ended.job.job_id] = ended.reason
 
+    @property
+    def rows(self) -> int:
+        """How many rows have been written."""
+        return self.rows_of(self._streams)
+
     def rows_of(self, streams: Iterable[str]) -> int:
         """Return how many rows of some streams have been written."""
         return sum(self._streams[stream].rows for stream in streams)
@@ -116,7 +121,7 @@ class Summary:
         logger.info(
             "Summary: jobs %s; rows %d, requests %d, retries %d, seconds waited %.1f.",
             ", ".join(f"{outcome} {jobs[outcome]}" for outcome in SHOWN_OUTCOMES),
-            self.rows_of(self._streams),
+            self.rows,
             sum(requests.values()),
             sum(counts.retries for counts in self._streams.values()),
             self.reader.waited if self.reader else 0,

@@ -137,6 +137,9 @@ class TapFullstoryImports(Tap):
         except TargetGoneError as error:
             report.summary.stopped = error.reason
             raise
+        except SystemExit:
+            report.summary.stopped = self._ending.reason
+            raise
         finally:
             report.write_summary()
         self._ending.look()
