@@ -58,8 +58,7 @@ def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
         folder=dist,
     )
     pip = (BIN / "python", "-m", "pip", "--python", environment, "install", "--quiet")
-    options = ("--constraint", PINS, "--build-constraint", PINS)
-    run(*pip, *options, package, folder=dist)
+    run(*pip, "--constraint", PINS, package, folder=dist)
     return environment / "bin" / TAP
 
 

@@ -284,6 +284,15 @@ def test_an_unknown_setting_is_refused_by_its_name(tap: Folder, name: str) -> No
     assert f"There is no setting `{name}`." in refusal(tap.run(**settings))
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_unknown_setting_without_a_value_is_refused(
+    tap: Folder, nothing: str | None
+) -> None:
+    """Its name is the mistake."""
+    path = tap.write("config.json", {"api_key": KEY, "job_ids": "a", "jobz": nothing})
+    assert "`jobz`" in refusal(run(["--config", str(path)]))
+
+
 def test_a_mistyped_setting_comes_with_a_hint(tap: Folder) -> None:
     """The nearest name is proposed."""
     assert "`api_key`?" in refusal(tap.run(job_ids=["a"], api_kei=KEY))
