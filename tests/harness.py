@@ -64,6 +64,10 @@ class Run:
             if message["stream"] == stream
         ]
 
+    def places(self, job_id: str) -> list[int]:
+        """The places of the imported events of a job, in the order of their records."""
+        return [row["event_index"] for row in self.records() if row["job_id"] == job_id]
+
     @property
     def states(self) -> list[dict[str, Any]]:
         """The values of all STATE messages."""

@@ -204,21 +204,3 @@ def test_row_nested_too_deeply_for_a_file_fails_its_job_only(
         assert done.errors[-1].startswith("Job a failed: ")
     # A decoder may refuse the deep row, so the row is not decoded here.
     assert b"".join(lines_of(done.of_type("BATCH"))).count(b'"job_id":"b"') == 2
-
-
-@pytest.mark.parametrize("missing", ["encoding", "storage"])
-def test_batch_config_without_a_part_is_refused_in_a_sentence(
-    tap: Folder, api: StandIn, tmp_path: Path, missing: str
-) -> None:
-    """It names the setting and the part."""
-    settings = config(tmp_path)
-    del settings[missing]
-
-    done = tap.run(job_ids=["a"], batch_config=settings)
-
-    assert done.status == 1
-    (error,) = done.errors
-    assert "`batch_config`" in error
-    assert missing in error
-    assert done.stdout == b""
-    assert not api.requests

@@ -15,19 +15,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.harness import run
+from tests.streams import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "catalog.json"
-STREAMS = (
-    "imported_events",
-    "import_errors",
-    "import_jobs",
-    "imported_users",
-    "user_import_errors",
-    "user_import_jobs",
-)
 KEYS = ("job_id", "event_index")
 
 
@@ -81,7 +74,7 @@ def test_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
         assert ("null" in field["type"]) is (path not in KEYS), path
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_field_is_described(name: str) -> None:
     """At every depth, in a sentence."""
     stream = of_catalog(name)
@@ -92,7 +85,7 @@ def test_every_field_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [*zip(STREAMS, (9, 16, 0, 3, 3, 0), strict=True)], ids=STREAMS
+    ("name", "count"), [*zip(NAMES, (9, 16, 0, 3, 3, 0), strict=True)], ids=NAMES
 )
 def test_every_object_keeps_fields_that_the_api_adds_later(
     name: str, count: int
@@ -146,7 +139,7 @@ def test_schema_message_is_that_of_the_catalog(stream: dict[str, Any]) -> None:
     )
     assert done.status == 0
     messages = {message["stream"]: message for message in done.of_type("SCHEMA")}
-    assert messages.keys() == {*STREAMS}
+    assert messages.keys() == {*NAMES}
     message = messages["imported_events"]
     assert message["key_properties"] == [*KEYS]
     assert message["schema"] == stream["schema"]

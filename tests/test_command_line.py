@@ -19,6 +19,7 @@ from tests import harness
 from tests.harness import Run, run
 from tests.invariants import PREFIX
 from tests.stand_in import EXAMPLE_EVENT, Answer, Job, make_events, make_failures
+from tests.streams import NAMES
 
 if TYPE_CHECKING:
     from tests.harness import Folder
@@ -26,14 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 VERSION = version("tap-fullstory-imports")
-STREAMS = [
-    "import_errors",
-    "import_jobs",
-    "imported_events",
-    "imported_users",
-    "user_import_errors",
-    "user_import_jobs",
-]
+STREAMS = sorted(NAMES)
 
 
 def discover() -> dict[str, Any]:

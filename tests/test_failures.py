@@ -76,14 +76,10 @@ PASSING = {
 }
 
 
-def of(run: Run, job_id: str) -> list[int]:
-    return [row["event_index"] for row in run.records() if row["job_id"] == job_id]
-
-
 def assert_only_a_failed(run: Run, *said: str) -> None:
     """Job `b` is complete, `a` is not, and the last line says why."""
     assert run.status == 1
-    assert of(run, "b") == list(range(6))
+    assert run.places("b") == list(range(6))
     assert run.completed() == {"b": 6}
     assert run.lines[-1] == run.errors[-1]
     assert run.lines[-1].startswith("Job a failed: ")
@@ -113,7 +109,7 @@ def test_refused_request_fails_the_job_at_once(
     run = run_with(api, tap, {"imports": [answer]})
 
     assert_only_a_failed(run, *said)
-    assert of(run, "a") == []
+    assert run.places("a") == []
     assert len(api.asked("a")) == 1
 
 
@@ -123,7 +119,7 @@ def test_refused_later_page_leaves_the_job_unfinished(
     run = run_with(api, tap, {"imports:1": [Answer(status=400)]})
 
     assert_only_a_failed(run, "400")
-    assert of(run, "a") == [0, 1]
+    assert run.places("a") == [0, 1]
 
 
 def test_message_of_the_api_is_bounded_and_on_one_line(
@@ -149,7 +145,7 @@ def test_redirect_is_not_followed_and_names_api_url(
     run = run_with(api, tap, {"imports": [answer]})
 
     assert_only_a_failed(run, "redirect", "`api_url`")
-    assert of(run, "a") == []
+    assert run.places("a") == []
     assert len(api.asked("a")) == 1
 
 
@@ -161,7 +157,7 @@ def test_redirect_to_the_same_server_is_not_followed(api: StandIn, tap: Folder) 
     run = run_with(api, tap, {"imports": [answer]})
 
     assert_only_a_failed(run, "redirect", "`api_url`")
-    assert of(run, "a") == []
+    assert run.places("a") == []
     assert len(api.requests) == 3
 
 
@@ -187,7 +183,7 @@ def test_missing_job_can_be_skipped(api: StandIn, tap: Folder) -> None:
 
     assert run.status == 0
     assert run.completed() == {"b": 6}
-    assert of(run, "b") == list(range(6))
+    assert run.places("b") == list(range(6))
     assert run.errors == []
     [warning] = run.warnings
     assert "Job a: Skipped" in warning
@@ -243,7 +239,7 @@ def test_key_refused_after_an_accepted_answer_fails_its_job_only(
     read = {"first": 6} if first.rows else {}
     assert run.status == 1
     assert run.completed() == {**read, "b": 6}
-    assert of(run, "b") == list(range(6))
+    assert run.places("b") == list(range(6))
     assert len(api.asked("a")) == 1
     [error] = run.errors
     for text in ("Job a failed", *said):
@@ -257,7 +253,7 @@ def test_key_refused_between_pages_fails_its_job_only(
     run = run_with(api, tap, {"imports:1": [Answer(status=status)]})
 
     assert_only_a_failed(run, str(status))
-    assert of(run, "a") == [0, 1]
+    assert run.places("a") == [0, 1]
 
 
 def test_key_refused_in_one_stream_leaves_the_others(api: StandIn, tap: Folder) -> None:
@@ -298,7 +294,7 @@ def test_temporary_failure_is_retried_and_then_fails_the_job(
     run = run_with(api, tap, {"imports": [answer] * 3})
 
     assert_only_a_failed(run, *said, "3 attempts")
-    assert of(run, "a") == []
+    assert run.places("a") == []
     assert len(api.asked("a")) == 3
     assert "secret" not in run.stderr
 
@@ -310,7 +306,7 @@ def test_temporary_failure_loses_and_repeats_no_row(
     run = run_with(api, tap, {"imports:1": [answer, answer]})
 
     assert run.status == 0
-    assert of(run, "a") == list(range(6))
+    assert run.places("a") == list(range(6))
     names = [row["name"] for row in run.records() if row["job_id"] == "a"]
     assert names == [row["name"] for row in ROWS]
     assert run.completed() == {"a": 6, "b": 6}
@@ -336,7 +332,7 @@ def test_request_that_hangs_once_is_tried_again(api: StandIn, tap: Folder) -> No
     run = run_with(api, tap, script, request_timeout=0.2)
 
     assert run.status == 0
-    assert of(run, "a") == list(range(6))
+    assert run.places("a") == list(range(6))
     assert run.completed() == {"a": 6, "b": 6}
 
 
@@ -357,7 +353,7 @@ def test_job_that_always_fails_later_is_read_up_to_there(
     run = run_with(api, tap, {"imports:2": [Answer(status=503)] * 3})
 
     assert_only_a_failed(run, "503", "3 attempts")
-    assert of(run, "a") == [0, 1, 2, 3]
+    assert run.places("a") == [0, 1, 2, 3]
 
 
 def test_attempts_are_counted_for_each_request(api: StandIn, tap: Folder) -> None:
@@ -367,7 +363,7 @@ def test_attempts_are_counted_for_each_request(api: StandIn, tap: Folder) -> Non
     run = run_with(api, tap, script)
 
     assert run.status == 0
-    assert of(run, "a") == list(range(6))
+    assert run.places("a") == list(range(6))
     assert len(api.asked("a")) == 9
     assert "retries 6" in run.stderr
 

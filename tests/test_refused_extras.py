@@ -105,6 +105,7 @@ def test_map_that_fails_on_a_row_is_an_error_without_the_row(
         ({"batch_size": "many"}, "batch_size"),
         ({"encoding": {"format": "parquet"}}, "jsonl"),
         ({"storage": None}, "storage"),
+        ({"encoding": None}, "encoding"),
         ({"storage": {}}, "root"),
     ],
 )

@@ -12,7 +12,7 @@ from tests.harness import SPEED
 from tests.stand_in import Answer, Job, make_events
 
 if TYPE_CHECKING:
-    from tests.harness import Folder, Run
+    from tests.harness import Folder
     from tests.stand_in import StandIn
 
 ROWS = make_events(4)
@@ -23,10 +23,6 @@ def waited(api: StandIn, job_id: str = "a") -> list[float]:
     """The tap's seconds between the requests for a job, as the server saw them."""
     times = [request.at for request in api.asked(job_id)]
     return [(after - before) * SPEED for before, after in pairwise(times)]
-
-
-def of(run: Run, job_id: str) -> list[int]:
-    return [row["event_index"] for row in run.records() if row["job_id"] == job_id]
 
 
 @pytest.mark.parametrize(
@@ -50,8 +46,8 @@ def test_202_with_any_body_waits(api: StandIn, tap: Folder, body: bytes) -> None
     run = tap.run(job_ids=["a", "late"], job_wait_timeout=30)
 
     assert run.status == 0
-    assert of(run, "a") == [0, 1, 2, 3]
-    assert of(run, "late") == []
+    assert run.places("a") == [0, 1, 2, 3]
+    assert run.places("late") == []
     assert run.completed() == {"a": 4}
     assert len(api.asked("a")) == 3
     assert "deferred 1" in run.stderr
@@ -67,7 +63,7 @@ def test_processing_job_is_polled_ever_more_rarely(api: StandIn, tap: Folder) ->
     run = tap.run(job_ids=["a"], max_attempts=1)  # 202 is no failed attempt
 
     assert run.status == 0
-    assert of(run, "a") == [0, 1, 2, 3]
+    assert run.places("a") == [0, 1, 2, 3]
     assert "requests 7, retries 0" in run.stderr
     waits = waited(api)
     assert len(waits) == 6
@@ -93,8 +89,8 @@ def test_without_time_to_wait_a_job_is_left_for_the_next_run(
     run = tap.run(job_ids=["a", "b"], job_wait_timeout=timeout, speed=1)
 
     assert run.status == 0
-    assert of(run, "a") == []
-    assert of(run, "b") == [0, 1, 2, 3]
+    assert run.places("a") == []
+    assert run.places("b") == [0, 1, 2, 3]
     assert run.completed() == {"b": 4}
     assert len(api.asked("a")) <= 1 + timeout
     assert timeout <= run.summary["seconds waited"] <= 2 * timeout
@@ -121,7 +117,7 @@ def test_job_that_becomes_ready_in_the_last_moment_is_read(
 
     assert run.status == 0
     assert run.completed() == {"a": 4}
-    assert of(run, "a") == [0, 1, 2, 3]
+    assert run.places("a") == [0, 1, 2, 3]
 
 
 def test_all_jobs_share_one_job_wait_timeout(api: StandIn, tap: Folder) -> None:
@@ -155,7 +151,7 @@ def test_fail_exits_with_1_and_says_what_to_do(api: StandIn, tap: Folder) -> Non
     run = tap.run(job_ids=["a", "b"], job_wait_timeout=5, unfinished_jobs="fail")
 
     assert run.status == 1
-    assert of(run, "b") == [0, 1, 2, 3]
+    assert run.places("b") == [0, 1, 2, 3]
     assert run.completed() == {"b": 4}
     assert run.lines[-1] == run.errors[-1]
     for text in (
@@ -290,20 +286,6 @@ def test_retry_after_of_a_202_does_not_prolong_the_wait(
     assert run.completed() == {}
     assert "deferred 1" in run.stderr
     assert len(api.requests) <= 2
-
-
-def test_waiting_line_names_jobs_and_seconds(api: StandIn, tap: Folder) -> None:
-    api.add(Job("a", rows=ROWS, processing=5), Job("b", rows=ROWS))
-
-    run = tap.run(job_ids=["a", "b"], job_wait_timeout=200)
-
-    assert run.status == 0
-    lines = [line for line in run.lines if line.startswith("Waiting for ")]
-    assert len(lines) >= 4  # over about 60 seconds
-    for line in lines:
-        assert "still processing (1: a)" in line
-        assert "of at most 200 s" in line
-    assert "0 s of" in lines[0]
 
 
 def test_many_unfinished_jobs_make_short_lines(api: StandIn, tap: Folder) -> None:
