@@ -240,6 +240,12 @@ class Settings(Declaration, frozen=True, kw_only=True, dict=True):
         )
 
     @property
+    def part(self) -> str:
+        """Which shard this is, and how many of all jobs it has."""
+        jobs = len(self.job_ids) + len(self.user_job_ids)
+        return f"Shard {self.shard}: {jobs} of {self.jobs_of_all_shards} jobs."
+
+    @property
     def policy(self) -> Policy:
         """How persistently the jobs are read."""
         names = [field.name for field in fields(Policy)]

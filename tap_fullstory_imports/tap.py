@@ -114,12 +114,7 @@ class TapFullstoryImports(Tap):
         streams = _selected(self, everything=most_rows is not None)
         report = Report(self.logger, self.settings.policy)
         if self.settings.shard:
-            self.logger.info(
-                "Shard %s: %d of %d jobs.",
-                self.settings.shard,
-                len(self.settings.job_ids) + len(self.settings.user_job_ids),
-                self.settings.jobs_of_all_shards,
-            )
+            self.logger.info("%s", self.settings.part)
         groups = [streams] if most_rows is None else [[one] for one in streams]
         try:
             for group in groups:
