@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from tap_fullstory_imports import remote_file
 from tap_fullstory_imports.faults import fault
 
 if TYPE_CHECKING:
@@ -54,20 +55,24 @@ def parse(value: Any, where: str) -> list[str]:
     ]
 
 
-def from_file(path: str, where: str) -> list[str]:
+def from_file(path: str, where: str, seconds: float) -> list[str]:
     """Read job IDs from a file: one per line, a JSON array, or a column of CSV.
 
     Args:
-        path: The path of the file.
+        path: The path or the address of the file.
         where: The setting, as an error names it.
+        seconds: The time limit for a file at an address.
 
     Raises:
         ConfigValidationError: If the file can't be read, or a job ID can't be used.
     """
     try:
-        text = _read(path, where).decode("utf-8-sig")
+        text = _read(path, where, seconds).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise fault(f"{where}: {path} is not a text file in UTF-8.") from None
+        name = "the file" if remote_file.is_address(path) else path
+        raise fault(f"{where}: {name} is not a text file in UTF-8.") from None
+    except remote_file.RemoteFileError as error:
+        raise fault(f"{where}: {error}") from None
     if text.lstrip().startswith("["):
         return parse(text, where)
     values = _of_column(text, where)
@@ -84,7 +89,9 @@ def from_file(path: str, where: str) -> list[str]:
     ]
 
 
-def _read(path: str, where: str) -> bytes:
+def _read(path: str, where: str, seconds: float) -> bytes:
+    if remote_file.is_address(path):
+        return remote_file.read(path, most=MOST_FILE_BYTES, seconds=seconds)
     try:
         file = Path(path).expanduser()
         if file.exists() and not file.is_file():
@@ -145,8 +152,12 @@ def _is_whole(row: list[str], header: list[str], where: str) -> bool:
     return bool(row)
 
 
-def listed(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def listed(config: Mapping[str, Any], seconds: float) -> dict[str, tuple[str, ...]]:
     """The IDs of the jobs of each setting and its file, each ID once, in their order.
+
+    Args:
+        config: The settings.
+        seconds: The time limit for each file at an address.
 
     Raises:
         ConfigValidationError: If a file can't be read, or there is no ID at all.
@@ -154,7 +165,7 @@ def listed(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     job_ids = {}
     for setting, file in SETTINGS.items():
         path = config.get(file)
-        in_file = from_file(path, f"`{file}`") if path else ()
+        in_file = from_file(path, f"`{file}`", seconds) if path else ()
         job_ids[setting] = tuple(dict.fromkeys([*config.get(setting, ()), *in_file]))
     if not any(job_ids.values()):
         msg = (

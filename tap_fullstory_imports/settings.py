@@ -52,9 +52,10 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             title="Jobs file",
-            description="Path of a file of job IDs, which are added to `job_ids`: "
-            "one ID per line, a JSON array, or CSV whose header has a column `job_id` "
-            "or `id`. At most 64 MiB.",
+            description="Path or address of a file of job IDs, which are added to "
+            "`job_ids`: one ID per line, a JSON array, or CSV whose header has a "
+            "column `job_id` or `id`. An address begins with `https://`, `s3://`, "
+            "`gs://` or `az://`. At most 64 MiB.",
         ),
     ] = ""
     user_job_ids: Annotated[
@@ -68,7 +69,7 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             title="User jobs file",
-            description="Path of a file of job IDs, which are added to "
+            description="Path or address of a file of job IDs, which are added to "
             "`user_job_ids`, in the forms of `jobs_file`.",
         ),
     ] = ""
@@ -136,8 +137,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
             title="Request timeout",
             gt=0,
             le=3_600,
-            description="Total time limit for a request, in seconds. The headers, "
-            "and each silence of the server, have the same limit.",
+            description="Total time limit for a request, and for the download of a "
+            "jobs file, in seconds. The headers, and each silence of the server, have "
+            "the same limit.",
         ),
     ] = 60
     max_attempts: Annotated[
@@ -275,7 +277,9 @@ class Settings(Declaration, frozen=True, kw_only=True, dict=True):
         if found:
             sentences = [found[name] for name in sorted(found)]
             raise ConfigValidationError("Unusable settings", errors=sentences)
-        listed = job_ids.listed(values)
+        default = SCHEMA["properties"]["request_timeout"]["default"]
+        seconds = values.get("request_timeout", default)
+        listed = job_ids.listed(values, seconds)
         for name, jobs in listed.items():
             values[name] = job_ids.of_shard(jobs, values.get("shard", "1/1"))
         return cls(jobs_of_all_shards=sum(map(len, listed.values())), **values)
