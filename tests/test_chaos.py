@@ -205,8 +205,10 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
     status = process.returncode
     TALLY["lines cut by SIGKILL"] += not out.endswith(b"\n")
     # Python's own answer to Ctrl-C, until the first line of the tap's `main`.
-    is_too_early = "init_import_site" in said or (
-        status == -signal.SIGINT and "tap_fullstory_imports/tap.py" not in said
+    is_too_early = (
+        "init_import_site" in said
+        or "Could not import runpy module" in said
+        or (status == -signal.SIGINT and "tap_fullstory_imports/tap.py" not in said)
     )
     process.given.may_be_cut = number == signal.SIGKILL
     process.given.may_crash = is_too_early
