@@ -22,7 +22,8 @@ PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 .PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
 	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
 
-test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready
+test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready \
+		.venv/dbt-snowflake/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 # The tests with each of these versions of Python that this machine has, in copies of the
@@ -156,6 +157,16 @@ clean:
 	@echo 'Setting up dbt.'
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/dbt
 	@$(call install,$(VERSIONS) requirements/dbt.txt,--python .venv/dbt)
+	@touch $@
+
+# dbt with an emulator of Snowflake, which needs Python 3.11, as above.
+.venv/dbt-snowflake/ready: .venv/pinned requirements/dbt-snowflake.txt
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo 'Setting up dbt with an emulator of Snowflake.'; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/dbt-snowflake && \
+		$(call install,$(VERSIONS) requirements/dbt-snowflake.txt,--python .venv/dbt-snowflake); \
+	fi
+	@mkdir -p $(@D)
 	@touch $@
 
 .venv/airflow/ready: .venv/pinned requirements/airflow.txt

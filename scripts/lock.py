@@ -20,7 +20,8 @@ PEERS = Path("benchmarks", "requirements")
 UV = Path(sys.executable).parent / "uv"
 COMPILE = ("pip", "compile", "--quiet", "--universal", "--no-annotate")
 PYTHON = "3.10"  # the oldest one
-PYTHONS = {"snowflake.txt": "3.11"}  # the emulator needs a newer one
+# The emulator needs a newer one.
+PYTHONS = {"snowflake.txt": "3.11", "dbt-snowflake.txt": "3.11"}
 PIN = re.compile(r"^([\w.-]+)==(.*?)(?: \\)?$", re.MULTILINE)
 
 
@@ -33,6 +34,7 @@ def main(*options: str) -> None:
     lock("snowflake", *options, f"--constraint={PINS}/target-snowflake.txt")
     lock("airflow", *options)
     lock("dbt", *options)
+    lock("dbt-snowflake", *options)
     for wanted in sorted(PEERS.glob("*.in")):
         resolve(wanted.with_suffix(".txt"), wanted, *options)
 

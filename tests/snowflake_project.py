@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TARGET = "target-snowflake"
 PROD = {"MELTANO_ENVIRONMENT": "prod"}
 PYTHON = ROOT / ".venv" / "snowflake" / "bin" / "python"
+DBT_PYTHON = ROOT / ".venv" / "dbt-snowflake" / "bin" / "python"
 NEW_KEY = """
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import *
@@ -78,6 +79,18 @@ class Snowflake:
         answer = self._run(f"{ROOT}/tests/snowflake_emulator.py", "--query", statement)
         return [json.loads(line) for line in answer.splitlines()]
 
+    def dbt(self, *arguments: str) -> str:
+        """Run dbt in the project's `transform` folder; return what it prints."""
+        folder = self.project.path / "transform"
+        settings = {
+            name.replace("TARGET_", "DBT_"): text
+            for name, text in self.settings.items()
+        }
+        places = dict.fromkeys(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"), str(folder))
+        program = f"{ROOT}/tests/snowflake_dbt.py"
+        settings |= {**places, "DBT_TARGET": "snowflake"}
+        return self._run(program, *arguments, python=DBT_PYTHON, **settings).decode()
+
     def statements(self) -> list[str]:
         """The first words of the statements since the last call."""
         log = self.databases / "statements.log"
@@ -97,13 +110,13 @@ class Snowflake:
             settings={**self.settings, **self.place, **PROD, **settings},
         )
 
-    def _run(self, *arguments: str) -> bytes:
+    def _run(self, *arguments: str, python: Path = PYTHON, **settings: str) -> bytes:
         done = subprocess.run(  # noqa: S603 - the emulator
-            [str(PYTHON), *arguments],
-            env={**os.environ, **self.place},
+            [str(python), *arguments],
+            env={**os.environ, **self.place, **settings},
             capture_output=True,
             check=False,
             timeout=120,
         )
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
         return done.stdout

@@ -156,6 +156,48 @@ def test_the_query_of_the_readme_answers(snowflake: Snowflake) -> None:
     )
 
 
+def test_dbt_makes_a_typed_view_of_each_event_name(snowflake: Snowflake) -> None:
+    """By the real adapter: proposed, built, and every value compared."""
+    models = snowflake.project.path / "transform" / "models"
+    packages = models.parent / "dbt_packages"
+    packages.mkdir()
+    (packages / "dbt_fullstory_imports").symlink_to(snowflake.project.path / "dbt")
+    proposed = snowflake.dbt("--quiet", "run-operation", "propose_fullstory_events")
+    for part in proposed.split("{# models/")[1:]:
+        name, _, text = part.partition(" #}")
+        (models / name).write_text(text, encoding="utf-8")
+    assert "WARN=0 ERROR=0" in snowflake.dbt("build")
+    (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
+    jobs = snowflake.query(query.replace("from ", "from fullstory_models."))
+    assert {(job["JOB_ID"], job["LOADED"], job["MISSING"]) for job in jobs} == {
+        ("whole", 250, 0),
+        ("partly", 20, 0),
+    }
+    events = [("whole", *one) for one in enumerate(make_events(250))]
+    events += [("partly", *one) for one in enumerate(make_events(20))]
+    for name in {event["name"] for _, _, event in events}:
+        view = f"fullstory_event_{name.lower().replace(' ', '_')}"
+        rows = snowflake.query(f"select * from fullstory_models.{view}")  # noqa: S608
+        found = {(row["JOB_ID"], row["EVENT_INDEX"]): row for row in rows}
+        own = [one for one in events if one[2]["name"] == name]
+        assert len(rows) == len(found) == len(own)
+        for job_id, index, event in own:
+            row = found[job_id, index]
+            assert row["USER_UID"] == event["user"]["uid"]
+            assert row["SESSION_ID"] == event["session"]["id"]
+            for key, value in event["properties"].items():
+                assert same(row[key.upper()], value), key
+
+
+def same(loaded: Any, value: Any) -> bool:
+    """Whether a column has a property's value."""
+    if isinstance(value, (dict, list)):
+        return bool(exact(json.loads(loaded, parse_float=Decimal)) == exact(value))
+    if isinstance(value, str) and loaded != value:
+        return bool(loaded == shown(value))
+    return type(loaded) is type(value) and bool(loaded == value)
+
+
 def test_rows_that_come_again_are_merged(snowflake: Snowflake, api: StandIn) -> None:
     """A second run asks for nothing; one that reads all again doubles nothing."""
     api.clear()

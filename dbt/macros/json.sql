@@ -74,7 +74,7 @@
 {%- endmacro -%}
 
 
-{#- A join with the fields of an object: `field.name` and `field.value`. -#}
+{#- A join with the fields of an object: `field.key` and `field.value`. -#}
 {%- macro json_fields(json) -%}
     {{ return(adapter.dispatch('json_fields', 'dbt_fullstory_imports')(json)) }}
 {%- endmacro -%}
@@ -82,7 +82,7 @@
 {%- macro duckdb__json_fields(json) -%}
     cross join lateral (
         select
-            key as name,
+            key,
             json_extract({{ json }}, '/' || replace(replace(key, '~', '~0'), '/', '~1')) as value
         from (select unnest(json_keys({{ json }})) as key)
     ) as field
@@ -91,35 +91,31 @@
 {%- macro postgres__json_fields(json) -%}
     cross join lateral jsonb_each(
         case when jsonb_typeof({{ json }}) = 'object' then {{ json }} end
-    ) as field (name, value)
+    ) as field (key, value)
 {%- endmacro -%}
 
 {%- macro snowflake__json_fields(json) -%}
-    cross join lateral (
-        select key as name, value from table(flatten(input => {{ json }}))
-    ) as field
+    , lateral flatten(input => {{ json }}) as field
 {%- endmacro -%}
 
 
-{#- A join with the elements of an array, or with one null: `element.value`. -#}
+{#- A join with the elements of an array: `element.value`. -#}
 {%- macro json_elements(json) -%}
     {{ return(adapter.dispatch('json_elements', 'dbt_fullstory_imports')(json)) }}
 {%- endmacro -%}
 
 {%- macro duckdb__json_elements(json) -%}
-    left join lateral (
+    cross join lateral (
         select unnest(cast({{ json }} as json[])) as value
-    ) as element on true
+    ) as element
 {%- endmacro -%}
 
 {%- macro postgres__json_elements(json) -%}
-    left join lateral jsonb_array_elements({{ json }}) as element (value) on true
+    cross join lateral jsonb_array_elements({{ json }}) as element (value)
 {%- endmacro -%}
 
 {%- macro snowflake__json_elements(json) -%}
-    cross join lateral (
-        select value from table(flatten(input => {{ json }}, outer => true))
-    ) as element
+    , lateral flatten(input => {{ json }}) as element
 {%- endmacro -%}
 
 

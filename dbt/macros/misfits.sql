@@ -29,7 +29,7 @@
 
 {%- macro property_sentence(name, property, types) -%}
     {%- set found = [] -%}
-    {%- for type, job_id in types.jobs.items() -%}
+    {%- for type, job_id in types.jobs.items() if type not in ('null', 'nulls') -%}
         {%- do found.append(type ~ ' in job ' ~ job_id) -%}
     {%- endfor -%}
     {{ return('The values of the property `' ~ property ~ '` of the event `' ~ name ~ '` (' ~ (found | join(', ')) ~ ')') }}

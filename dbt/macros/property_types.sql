@@ -37,7 +37,7 @@ with events as (
 
 loaded as (
 
-    select events.job_id, events.name, field.name as property, field.value
+    select events.job_id, events.name, field.key as property, field.value
     from events
     {{ dbt_fullstory_imports.json_fields('events.properties') }}
 
@@ -87,7 +87,7 @@ given as (
     select
         events.job_id,
         events.name,
-        field.name as property,
+        field.key as property,
         {{ dbt_fullstory_imports.json_text('field.value') }} as type
     from events
     {{ dbt_fullstory_imports.json_fields(dbt_fullstory_imports.json_get('events.schema', ['properties'])) }}
@@ -111,6 +111,10 @@ types as (
         lists.property,
         case when lists.type = 'json' then 'json' else lists.type || 's' end as type
     from lists
+
+    union all
+
+    select arrays.job_id, arrays.name, arrays.property, 'nulls' as type from arrays
 
     union all
 

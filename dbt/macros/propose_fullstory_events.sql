@@ -25,7 +25,7 @@
     {%- for property, types in properties.items() if types.is_changing -%}
         {%- do lines.append(
             '{# ' ~ (dbt_fullstory_imports.jinja_literal(property) | replace('#}', '# }'))
-            ~ ' is text, because its type changes: ' ~ (types.jobs.keys() | join(', ')) ~ ' #}'
+            ~ ' is text, because its type changes: ' ~ (types.jobs.keys() | reject('in', ['null', 'nulls']) | join(', ')) ~ ' #}'
         ) -%}
     {%- endfor -%}
     {{ return(lines | join('\n') ~ '\n') }}

@@ -111,7 +111,7 @@ bools and dates for lists of them; and json for everything else.
 
 {#- Snowflake's arrays hold values of any type. -#}
 {%- macro snowflake__json_to_list(json, type) -%}
-    as_array({{ json }})
+    cast({{ json }} as array)
 {%- endmacro -%}
 
 
@@ -208,16 +208,16 @@ bools and dates for lists of them; and json for everything else.
     {%- set zone = dbt_fullstory_imports.iso_8601_zone() -%}
     case
         when regexp_like({{ text }}, '{{ day }}{{ time }}{{ zone }}')
-            then cast(convert_timezone('UTC', try_to_timestamp_tz({{ text }})) as timestamp_ntz)
+            then cast(convert_timezone('UTC', try_cast({{ text }} as timestamp_tz)) as timestamp_ntz)
         when regexp_like({{ text }}, '{{ day }}({{ time }})?')
-            then try_to_timestamp_ntz({{ text }})
+            then try_cast({{ text }} as timestamp_ntz)
     end
 {%- endmacro -%}
 
 
 {#-
 The one type for values of these types: str if they have nothing else in common. `null`
-is of any type, and `nulls` (an empty list) of any type of list.
+is of any type, and `nulls` (a list of nothing else) of any type of list.
 -#}
 {%- macro common_type(types) -%}
     {%- set types = dbt_fullstory_imports.telling_types(types) -%}
