@@ -15,6 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.harness import run
+from tests.stand_in import EXAMPLE_USER
 from tests.streams import NAMES
 
 if TYPE_CHECKING:
@@ -62,6 +63,18 @@ def fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 def test_catalog_is_that_of_the_snapshot() -> None:
     """Whoever changes it changes the tables of all users: see the top of this file."""
     assert as_text(discovered()) == SNAPSHOT.read_text(encoding="utf-8")
+
+
+def test_fields_of_users_are_those_that_the_api_documents() -> None:
+    """All may be null: the document's own example leaves out a required one."""
+    imported = of_catalog("imported_users")["schema"]["properties"]
+    assert imported.keys() == {"job_id", "user_index", *EXAMPLE_USER}
+    failed = of_catalog("user_import_errors")["schema"]["properties"]
+    assert failed.keys() == {"job_id", "error_index", "message", "code", "user"}
+    sent = failed["user"]["properties"]
+    assert sent.keys() == EXAMPLE_USER.keys() - {"type_conflicts"}
+    for name in ("id", "uid", "display_name", "email"):
+        assert imported[name]["type"] == sent[name]["type"] == ["string", "null"]
 
 
 def test_key_is_required_and_never_null(stream: dict[str, Any]) -> None:
