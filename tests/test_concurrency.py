@@ -176,3 +176,15 @@ def test_connection_test_does_not_wait_for_other_requests(
     assert process.returncode == 0, err
     assert out.count(b'"RECORD"') >= 1
     assert time.monotonic() - started < 4  # the start of Python included
+
+
+def test_one_request_is_under_way_until_the_first_answer(
+    tap: Folder, api: StandIn
+) -> None:
+    """A refused key costs one request, however many jobs could start."""
+    api.add(*(Job(name, latency=0.2) for name in NAMES))
+
+    run = tap.run(job_ids=NAMES, concurrency=8, api_key="wrong-but-long-enough")
+
+    assert run.status == 1
+    assert len(api.requests) == 1

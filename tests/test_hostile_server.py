@@ -265,3 +265,24 @@ def test_compressed_page_never_takes_much_more_memory_than_allowed(
             tracemalloc.stop()
         assert "`max_page_bytes`" in run.errors[0]
         assert peak < 20_000_000
+
+
+def test_answer_that_ends_after_its_job_was_abandoned_is_ignored(
+    api: StandIn, tap: Folder
+) -> None:
+    """The job has failed by then; another one keeps the run going."""
+    late = Answer(raw=OK + b"X: " + b"y" * 60 + b"\r\n\r\n{}", trickle=0.02)
+    api.add(Job("slow", script={"imports": [late]}), Job("late", processing=-1))
+
+    run = tap.run(
+        job_ids=["slow", "late"],
+        concurrency=2,
+        request_timeout=0.2,
+        job_wait_timeout=300,
+    )
+
+    assert run.status == 1
+    assert run.completed() == {}
+    assert len(api.asked("slow")) == 1
+    assert run.summary["failed"] == run.summary["deferred"] == 1
+    assert "though the server keeps sending" in run.errors[-1]
