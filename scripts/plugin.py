@@ -23,6 +23,11 @@ ROOT = Path(__file__).parent.parent
 ABOUT = (sys.executable, "-m", "tap_fullstory_imports", "--about", "--format=json")
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
+HEAD = """\
+# Made by `make plugin`. This adds the tap to a Meltano project, with the path or the
+# address of this file:
+#   meltano add --from-ref plugin.yaml tap-fullstory-imports
+"""
 ENVIRONMENT = """\
 Settings of tap-fullstory-imports. Copy this file to `.env`, which Meltano reads, and
 remove the `#` before each setting that you need. The values are the defaults. Never
@@ -50,7 +55,7 @@ def made(about: dict[str, Any]) -> dict[Path, str]:
     lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
     table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
     return {
-        ROOT / "plugin.yaml": f"# Made by `make plugin`.\n{definition}",
+        ROOT / "plugin.yaml": f"{HEAD}{definition}",
         ROOT / ".env.example": to_environment(about),
         meltano: replaced(
             meltano, "    # make plugin\n", to_project(about), "    # end"
