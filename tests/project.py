@@ -138,10 +138,19 @@ def settings_for(api: StandIn, *job_ids: str) -> dict[str, str]:
     }
 
 
+def documents() -> dict[str, str]:
+    """The README and the longer documents, by their paths."""
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for path in paths
+    }
+
+
 def blocks(heading: str, language: str) -> list[str]:
-    """The README's blocks of code in a language below a heading."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    """The documents' blocks of code in a language below a heading."""
+    text = "\n## ".join(documents().values())
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
 

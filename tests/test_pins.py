@@ -179,7 +179,7 @@ class TestFuture:
 
 def test_every_install_from_hashed_pins_uses_the_same_words() -> None:
     """In the documentation, the examples, the benchmarks and the Makefile."""
-    patterns = ("*.md", "examples/*/*", "benchmarks/*")
+    patterns = ("*.md", "docs/*.md", "examples/*/*", "benchmarks/*")
     files = [file for pattern in patterns for file in ROOT.glob(pattern)]
     installs = []
     for file in (ROOT / "Makefile", *filter(Path.is_file, files)):
@@ -189,7 +189,7 @@ def test_every_install_from_hashed_pins_uses_the_same_words() -> None:
         lines = [line for line in text.splitlines() if INSTALL.search(line)]
         installs += [file.name for line in lines if f"{WORDS} requirements/" in line]
         assert all(WORDS in line for line in lines), file
-    documents = {"CONTRIBUTING.md", "README.md"}
+    documents = {"CONTRIBUTING.md", "running.md"}
     assert {*installs} == documents | {"Makefile", "fullstory-imports.yml"}
 
 

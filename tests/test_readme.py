@@ -204,7 +204,7 @@ def test_the_recipe_leaves_a_whole_state_whatever_the_target_does(
     target.chmod(0o755)
     if before is not None:
         tap.write("state.json", before)
-    (_, _, recipe) = blocks("Run it", "sh")
+    (recipe,) = blocks("Without Meltano", "sh")
 
     done = in_shell(tap.path, errexit + recipe)
 
