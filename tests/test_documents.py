@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 DOCUMENTS = documents()
 FENCED = re.compile(
-    r"(?:<!-- (?P<mark>.*?) -->\n)?^```(?P<language>\w*)$.*?^```$",
+    r"(?:<!-- (?P<mark>[^>\n]*) -->\n)?^```(?P<language>\w*)$.*?^```$",
     re.MULTILINE | re.DOTALL,
 )
 BLOCKS = [

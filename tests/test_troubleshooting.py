@@ -23,7 +23,7 @@ NO_MESSAGES = {"info", "debug", "warning", "RuntimeError"}
 NO_SENTENCES = re.compile(
     r"The job is still processing\.|To read all jobs again|.* jobs failed|, entry "
     r"|, the next one|; attempt|; requests resume|Failed to parse head| ?Did you mean"
-    r"|true or false|There is no `?batch_config"
+    r"|true or false|.* rows a second|There is no `?batch_config"
     r"|a total of|str \| None|for … s it has answered"
 )
 
