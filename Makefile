@@ -23,7 +23,7 @@ PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
 
 test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready \
-		.venv/dbt-snowflake/ready
+		.venv/dbt-snowflake/ready .venv/stores/ready
 	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
 
 # The tests with each of these versions of Python that this machine has, in copies of the
@@ -140,6 +140,14 @@ clean:
 .meltano/loaders/ready: .meltano/ready $(wildcard requirements/target-*.txt)
 	@echo 'Installing the other targets.'
 	@$(BIN)/meltano --log-level=warning install --plugin-type=loaders
+	@touch $@
+
+# The tap with its extras for object stores, and a server that stands in for S3.
+.venv/stores/ready: .venv/ready requirements/stores.txt
+	@echo 'Setting up the object stores.'
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/stores
+	@$(PIP) --python .venv/stores -qq install --no-deps --editable .
+	@$(call install,$(VERSIONS) requirements/stores.txt,--python .venv/stores)
 	@touch $@
 
 # The real target-snowflake with an emulator of Snowflake, which needs Python 3.11: with

@@ -31,6 +31,8 @@ def main(*options: str) -> None:
         lock_development(Path(folder), *options)
         lock_oldest(Path(folder), *options)
         lock_loaders(Path(folder), *options)
+    extras = (Path("pyproject.toml"), "--all-extras")
+    resolve(PINS / "stores.txt", *extras, PINS / "stores.in", *options)
     lock("snowflake", *options, f"--constraint={PINS}/target-snowflake.txt")
     lock("airflow", *options)
     lock("dbt", *options)
