@@ -19,12 +19,17 @@ SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 
-.PHONY: test test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
+.PHONY: test environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
 	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
 
-test: lint types setup .meltano/loaders/ready .venv/snowflake/ready .venv/dbt/ready \
-		.venv/dbt-snowflake/ready .venv/stores/ready
-	$(BIN)/pytest --numprocesses 3 --dist loadscope # more than cores: tests mostly wait
+# The tests mostly wait, so there are more processes than cores.
+test: .venv/ready
+	@$(MAKE) --jobs 3 lint types environments
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+# What `make test` needs beside .venv.
+environments: setup .meltano/loaders/ready .venv/snowflake/ready .venv/stores/ready \
+	.venv/dbt/ready .venv/dbt-snowflake/ready
 
 # The tests with each of these versions of Python that this machine has, in copies of the
 # project. PYTHONS can name versions and paths.

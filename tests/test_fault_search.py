@@ -635,14 +635,13 @@ class FaultSearch(RuleBasedStateMachine):
             changes["request_timeout"] = SECONDS_PER_REQUEST
         self.tap.streams = names
         self.api.clear()
-        with time_limit():
+        with time_limit(), no_thread_left():
             run = self.tap.run(
                 speed=SPEED,
                 pause=options.pause,
                 state=target.state,
                 **changes,
             )
-        join_threads()
         TALLY["runs"] += 1
         TALLY[f"path {options.path}"] += 1
         TALLY["stalling targets"] += bool(options.pause)
@@ -743,9 +742,12 @@ def time_limit() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def join_threads() -> None:
+@contextmanager
+def no_thread_left() -> Iterator[None]:
     """Let the requests end that were under way; no thread may stay."""
-    for thread in threading.enumerate():
+    before = {*threading.enumerate()}
+    yield
+    for thread in {*threading.enumerate()} - before:
         if thread.name.startswith("fetch-"):
             thread.join(10)
             assert not thread.is_alive(), "a thread hangs"
