@@ -130,7 +130,7 @@ def test_signal_ends_sleeping_run(
     api.add(Job("a", rows=SMALL), Job("b", page_size=100, **sleepy))
     process = start(job_ids=["a", "b"])
     head = read(process, lambda head: b'"a":500' in head)  # in a STATE
-    until(lambda: len(api.asked("b")) == (2 if "rows" in sleepy else 1))
+    until(lambda: len(api.asked("b")) >= (2 if "rows" in sleepy else 1))
 
     run = end(process, number, head)
 
