@@ -26,7 +26,7 @@ class KeyFilter(logging.Filter):
             key = ""  # no key is so short, and a part of a word must not be hidden
         forms = {key, quote(key, safe=""), quote_plus(key), json.dumps(key)[1:-1]}
         forms |= {json.dumps(key)[1:-1].replace("/", "\\/")}
-        for text in (key, f"{key}:", f":{key}", f"Basic {key}"):
+        for text in (key, f":{key}"):
             encoded = base64.b64encode(text.encode()).decode().rstrip("=")
             forms |= {encoded, encoded.translate(str.maketrans("+/", "-_"))}
         longest_first = sorted(forms if key else (), key=len, reverse=True)

@@ -141,7 +141,7 @@ class Report:
     def show_unreadable(self, job: Job, seen: int, example: str) -> None:
         """Say that timestamps of a job became null."""
         self._logger.warning(
-            "%s: Job %s: %s could not be read and became null, for example %r.",
+            "%s: Job %s: %s could not be read and became null, for example '%s'.",
             job.endpoint.name,
             job.job_id,
             many(seen, "timestamp"),

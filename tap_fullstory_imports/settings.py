@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
@@ -340,10 +341,13 @@ def _converted(name: str, value: Any) -> Any:
     return _CHECKS[name](value) if name in _CHECKS else value
 
 
-def _checked_key(key: str) -> str:
-    key = key.strip()
-    if key[:6].lower() == "basic ":
-        key = key[6:].strip()
+def bare_key(text: str) -> str:
+    """An API key without a leading `Basic `."""
+    return re.sub(r"^\s*(?:basic\s+)?|\s+$", "", text, flags=re.IGNORECASE)
+
+
+def _checked_key(text: str) -> str:
+    key = bare_key(text)
     if not key or key.lower() == "basic":
         raise fault("`api_key` is empty.")
     if not _is_header_text(key) or " " in key:

@@ -75,7 +75,7 @@ class TapFullstoryImports(Tap):
         known: dict[str, Any] = cls.config_jsonschema["properties"]
         config = settings.without_unset(config)
         if key := config.get("api_key"):
-            logs.hide(str(key).strip().removeprefix("Basic "))
+            logs.hide(settings.bare_key(str(key)))
         theirs = {name: known[name] for name in known.keys() - settings.OWN}
         faults = {
             **settings.unknown(config, known),

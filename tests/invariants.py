@@ -85,8 +85,11 @@ class Given:
                 keys.append(content.get("api_key"))
             if option == "--state":
                 given.state = content
-        texts = {key.strip() for key in keys if isinstance(key, str)}
-        given.keys = {text.removeprefix("Basic ") for text in texts}
+        given.keys = {
+            re.sub(r"^\s*basic\s+", "", key, flags=re.IGNORECASE).strip()
+            for key in keys
+            if isinstance(key, str)
+        }
         return given
 
 
@@ -255,6 +258,9 @@ def forms_of(key: str) -> dict[str, str]:
     def in_base64(text: str) -> str:
         return base64.b64encode(text.encode()).decode().rstrip("=")
 
+    def url_safe(encoded: str) -> str:
+        return encoded.translate(str.maketrans("+/", "-_"))
+
     percent, escaped = quote(key, safe=""), json.dumps(key)[1:-1]
     return {
         "raw": key,
@@ -264,6 +270,8 @@ def forms_of(key: str) -> dict[str, str]:
         ),
         "base64": in_base64(key),
         "base64 of a password": in_base64(f":{key}"),
+        "URL-safe base64": url_safe(in_base64(key)),
+        "URL-safe base64 of a password": url_safe(in_base64(f":{key}")),
         "base64 of a user": in_base64(f"{key}:"),
         "JSON": escaped,
         "JSON with escaped slashes": escaped.replace("/", "\\/"),

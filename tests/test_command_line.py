@@ -266,6 +266,21 @@ def test_a_stdout_that_cannot_be_written_ends_the_run_in_a_sentence(
     assert len(result.errors) == 1
 
 
+def test_records_are_written_after_a_second_while_the_next_page_hangs(
+    tap: Folder, api: StandIn
+) -> None:
+    """The buffer is not full, and STATE follows only at the end of the job."""
+    script: dict[str, list[Answer | None]] = {"imports:1": [Answer(hang=True)]}
+    api.add(Job("a", rows=make_events(3), page_size=2, script=script))
+    process = tap.start(job_ids="a", request_timeout=2, max_attempts=1, speed=100)
+    head = b""
+    while head.count(b'"RECORD"') < 2:
+        head += os.read(process.out.fileno(), 65_536)
+    assert b'"STATE"' not in head
+    process.terminate()
+    assert process.collect(head).status == 143
+
+
 # --catalog
 
 

@@ -17,7 +17,7 @@ from singer_sdk.exceptions import ConfigValidationError
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import Run, run
-from tests.invariants import PREFIX, forms_of
+from tests.invariants import PREFIX, SHOWN, forms_of
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
 
@@ -126,7 +126,7 @@ def test_no_answer_of_the_server_makes_the_key_appear(
     assert (" | DEBUG " in done.stderr) is (level == "DEBUG")
 
 
-LONG_KEY = 'na1.c2VjcmV0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
+LONG_KEY = 'na1.~?V0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
 """A key in which every form differs, and which is longer than an example in a log."""
 FORMS = forms_of(LONG_KEY)
 
@@ -165,11 +165,13 @@ def test_log_has_stars_for_the_key_in_any_form_at_any_place(
     assert "***" in done.stderr
 
 
-def test_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn) -> None:
+@pytest.mark.parametrize("form", ["{}", "Basic {}", " basic  {} \n"])
+def test_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn, form: str) -> None:
     """What comes before and after it in a line stays."""
     answer = Answer(400, body={"code": "odd", "message": f"before {KEY} after"})
     api.add(Job("a", script={"imports": [answer]}))
-    assert "400 odd: before *** after" in tap.run(job_ids=["a"]).errors[-1]
+    done = tap.run(job_ids=["a"], api_key=form.format(KEY))
+    assert "400 odd: before *** after" in done.errors[-1]
 
 
 @pytest.mark.parametrize("form", ["Basic {}", " basic {} \n"])
