@@ -131,6 +131,12 @@ LONG_KEY = 'na1.~?V0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
 FORMS = forms_of(LONG_KEY)
 
 
+def test_forms_of_the_key_differ_in_what_a_log_must_not_show() -> None:
+    """A key as JSON or as a user's name begins like another of its forms."""
+    beginnings = {form[:SHOWN] for form in FORMS.values()}
+    assert len(beginnings) == len(FORMS) - 2
+
+
 def answered(form: str) -> dict[str, Any]:
     return {"imports": [Answer(400, body={"code": "odd", "message": form})]}
 
