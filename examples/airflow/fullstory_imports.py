@@ -10,6 +10,7 @@ from airflow.sdk import dag, task
 # More of them for a longer list. README.md says how to take the state along.
 SHARDS = 4
 PIPELINE = "tap-fullstory-imports target-postgres"
+STATE_ID = "prod:tap-fullstory-imports-to-target-postgres"  # as `meltano run` has it
 # Airflow hides the values in `env` under names that speak of a key or a password.
 ENVIRONMENT = {
     "MELTANO_ENVIRONMENT": "prod",
@@ -66,9 +67,11 @@ def fullstory_imports() -> None:
         max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs.shard }}"
     )
     def load(shard: str) -> str:
+        # `meltano run` keeps the state and the catalog of all runs in the same files.
+        # `meltano el` has files of their own for each run.
         return (
-            f"TAP_FULLSTORY_IMPORTS_SHARD={shard} .venv/bin/meltano run"
-            f" --state-id-suffix={shard.replace('/', '-of-')} {PIPELINE}"
+            f"TAP_FULLSTORY_IMPORTS_SHARD={shard} .venv/bin/meltano el"
+            f" --state-id={STATE_ID}:{shard.replace('/', '-of-')} {PIPELINE}"
         )
 
     shards = [f"{part}/{SHARDS}" for part in range(1, SHARDS + 1)]

@@ -1,0 +1,67 @@
+"""A list in several shards at once on one machine, by the documented commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.postgres_server import PASSWORD, Postgres
+from tests.project import Project, blocks, filled_in, settings_for
+from tests.stand_in import Job, StandIn, make_events
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+JOBS = [f"job-{number}" for number in range(8)]
+FIRST, LOAD = blocks("Side by side on one machine", "sh")
+COUNTS = """
+    select count(*) as rows, count(distinct (job_id, event_index)) as different,
+    max(_sdc_batched_at) as last from fullstory.imported_events
+"""
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A server whose database is empty."""
+    with Postgres() as server:
+        yield server
+
+
+def run(
+    project: Project, postgres: Postgres, api: StandIn, commands: str
+) -> subprocess.CompletedProcess[str]:
+    """Run documented commands."""
+    settings: dict[str, Any] = settings_for(api) | postgres.settings
+    del settings["TAP_FULLSTORY_IMPORTS_JOB_IDS"]
+    return project.run("bash", "-euc", commands, **settings)
+
+
+def test_a_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """From an empty database and the first start of Meltano on."""
+    project = Project(tmp_path / "project")
+    path = project.path / "job-ids.txt"
+    load = filled_in(LOAD, {"SHARDS": "2"})
+    with StandIn(*(Job(job_id, rows=make_events(50)) for job_id in JOBS)) as api:
+        path.write_text("\n".join([*JOBS, "unknown"]))
+        done = run(project, postgres, api, FIRST)
+        assert done.returncode == 0, done.stderr
+        assert api.requests == []
+        done = run(project, postgres, api, load)
+        assert done.returncode == 123, done.stderr
+        assert "Job unknown failed" in done.stderr
+        assert api.api_key not in done.stdout + done.stderr
+        assert PASSWORD not in done.stdout + done.stderr
+        (first,) = postgres.query(COUNTS)
+        assert (first["rows"], first["different"]) == (400, 400), done.stderr
+        api.clear()
+        path.write_text("\n".join(JOBS))
+        done = run(project, postgres, api, load)
+        assert done.returncode == 0, done.stderr
+        assert api.requests == []
+        assert postgres.query(COUNTS) == [first]
