@@ -663,11 +663,14 @@ class StandIn:
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         try:
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", self._port, ssl_context=self._tls)
-            await site.start()
+            listener = socket.create_server(("127.0.0.1", self._port))
+            await web.SockSite(runner, listener, ssl_context=self._tls).start()
             scheme = "https" if self._tls else "http"
             ready.set_result(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
             await self._stopping.wait()
+            # asyncio never closes what it accepts in the moment in which it stops.
+            self._loop.remove_reader(listener)
+            await asyncio.sleep(0.001)
         except OSError as error:
             ready.set_exception(error)
         finally:
