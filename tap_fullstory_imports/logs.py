@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import re
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 HIDDEN = "***"
 _PREFIX = 12  # characters: a text that was cut short may hold no more of a key
@@ -24,11 +24,12 @@ class KeyFilter(logging.Filter):
         super().__init__()
         if len(key) < _PREFIX:
             key = ""  # no key is so short, and a part of a word must not be hidden
-        forms = {key, quote(key, safe=""), quote_plus(key), json.dumps(key)[1:-1]}
-        forms |= {json.dumps(key)[1:-1].replace("/", "\\/")}
+        forms = {key, json.dumps(key)[1:-1], json.dumps(key)[1:-1].replace("/", "\\/")}
         for text in (key, f":{key}"):
             encoded = base64.b64encode(text.encode()).decode().rstrip("=")
             forms |= {encoded, encoded.translate(str.maketrans("+/", "-_"))}
+        for _ in range(2):  # a job ID that is percent-encoded is so once more in a path
+            forms |= {quote(form, safe="") for form in forms}
         longest_first = sorted(forms if key else (), key=len, reverse=True)
         self._forms = re.compile(
             "|".join(

@@ -29,7 +29,7 @@ from tests.hurry import hurried
 from tests.invariants import PREFIX, Given, check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.stand_in import StandIn
 
@@ -270,6 +270,15 @@ def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:
         if deselected := entry.metadata.get(("properties", without or "")):
             deselected.selected = False
     return catalog.to_dict()
+
+
+def rounds(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Settings for as few runs as possible: the nth value of each setting together."""
+    most = max(map(len, values.values()))
+    return [
+        {name: given[number] for name, given in values.items() if number < len(given)}
+        for number in range(most)
+    ]
 
 
 def run(

@@ -107,6 +107,8 @@ def test_map_that_fails_on_a_row_is_an_error_without_the_row(
         ({"storage": None}, "storage"),
         ({"encoding": None}, "encoding"),
         ({"storage": {}}, "root"),
+        ({"storage": {"root": "x", "prefixx": "y"}}, "`prefixx`"),
+        ({"batch_sizes": 5}, "`batch_sizes`"),
     ],
 )
 def test_batch_config_that_cannot_be_used_is_refused_by_its_part(

@@ -1,6 +1,7 @@
 """The API key is shown nowhere: not on stdout, not on stderr, not in STATE.
 
-At any log level, in any failure, whatever the server says.
+In any failure, whatever the server says. The tests run at the log level that shows
+most; the harness looks for the key in the log of every other run.
 """
 
 from __future__ import annotations
@@ -16,27 +17,17 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import Run, run
+from tests.harness import Run, rounds, run
 from tests.invariants import PREFIX, SHOWN, forms_of
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.harness import Folder
 
-LEVELS = ["DEBUG", "INFO", "ERROR"]
 ECHO = json.dumps({"code": f"bad {KEY}", "message": f"the key Basic {KEY} is unknown"})
 ANSWERS: dict[str, Answer | None] = {
     "read": None,
-    **{
-        f"status {status}": Answer(status=status)
-        for status in (
-            *(201, 202, 204, 206, 301, 302, 303, 307, 308, 400, 401, 402, 403, 404),
-            *(405, 409, 410, 413, 418, 422, 429, 451, 500, 501, 502, 503, 504, 599),
-        )
-    },
     **{
         f"echo with {status}": Answer(status=status, body=ECHO)
         for status in (200, 202, 302, 400, 401, 403, 404, 429, 500, 503)
@@ -70,12 +61,6 @@ ANSWERS: dict[str, Answer | None] = {
     "cut": Answer(cut=20),
     "dropped": Answer(drop=True),
     "no answer": Answer(hang=True),
-    "trickle": Answer(trickle=0.02),
-    "not JSON": Answer(body="<html>"),
-    "not UTF-8": Answer(body=b"\xff\xfe"),
-    "empty": Answer(body=""),
-    "wrong encoding": Answer(headers={"Content-Encoding": "gzip"}),
-    "wrong length": Answer(headers={"X-Filler": "x" * 100_000}),
 }
 
 
@@ -92,43 +77,77 @@ def assert_hidden(run: Run) -> None:
         assert trace not in text
 
 
-def run_at(level: str, arguments: list[str], **environment: str) -> Run:
-    """Run at a log level."""
-    environment[PREFIX + "LOGLEVEL"] = level
-    return run(arguments, environment=environment)
+def run_at_debug(arguments: list[str], **environment: str) -> Run:
+    """Run at the log level that shows most."""
+    environment[PREFIX + "LOGLEVEL"] = "DEBUG"
+    done = run(arguments, environment=environment)
+    assert_hidden(done)
+    return done
 
 
-@pytest.mark.parametrize("level", LEVELS)
+LOG_CONFIG = """
+version: 1
+disable_existing_loggers: false
+formatters:
+  full:
+    format: "%(levelname)s %(name)s %(message)s %(args)s %(exc_info)s"
+  json:
+    (): singer_sdk.logging.StructuredFormatter
+handlers:
+  full:
+    class: logging.StreamHandler
+    formatter: full
+    stream: ext://sys.stderr
+  json:
+    class: logging.StreamHandler
+    formatter: json
+    stream: ext://sys.stderr
+loggers:
+  urllib3:
+    level: DEBUG
+    handlers: [full]
+root:
+  level: DEBUG
+  handlers: [full, json]
+"""
+
+
+@pytest.mark.parametrize("has_config", [False, True], ids=["debug", "configured"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_no_answer_of_the_server_makes_the_key_appear(
-    tap: Folder, api: StandIn, answer: Answer | None, level: str
+    tap: Folder, api: StandIn, answer: Answer | None, *, has_config: bool
 ) -> None:
-    """Not on the first page, and not in the middle of a job."""
+    """On the first page or a later one, whatever a configured log shows of a line."""
     api.add(
         Job("a", rows=make_events(3), page_size=2, script={"imports:1": [answer] * 9}),
         Job("b", rows=make_events(1), script={"imports": [answer] * 9}),
         Job("c", rows=make_events(1), total=5, script={"status": [answer] * 9}),
     )
-    done = run_at(
-        level,
-        tap.arguments(
-            job_ids=["a", "b", "c"],
-            max_attempts=2,
-            request_timeout=0.1,
-            job_wait_timeout=3,
-            unfinished_jobs="fail",
-        ),
+    environment = {}
+    if has_config:
+        config = tap.write("log.yml", LOG_CONFIG)
+        environment["SINGER_SDK_LOG_CONFIG"] = str(config)
+    arguments = tap.arguments(
+        job_ids=["a", "b", "c"],
+        max_attempts=2,
+        request_timeout=0.1,
+        job_wait_timeout=3,
+        unfinished_jobs="fail",
     )
-    assert all(
-        request.headers["Authorization"] == f"Basic {KEY}" for request in api.requests
-    )
-    assert_hidden(done)
-    assert (" | DEBUG " in done.stderr) is (level == "DEBUG")
+    done = run_at_debug(arguments, **environment)
+    sent = {request.headers["Authorization"] for request in api.requests}
+    assert sent == {f"Basic {KEY}"}
+    shown = "DEBUG urllib3.connectionpool " if has_config else " | DEBUG "
+    assert shown in done.stderr
+    assert not has_config or '"level":"debug"' in done.stderr.replace(" ", "")
 
 
 LONG_KEY = 'na1.~?V0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
 """A key in which every form differs, and which is longer than an example in a log."""
 FORMS = forms_of(LONG_KEY)
+
+
+NUMBERED = list(enumerate(FORMS.values()))
 
 
 def test_forms_of_the_key_differ_in_what_a_log_must_not_show() -> None:
@@ -137,38 +156,46 @@ def test_forms_of_the_key_differ_in_what_a_log_must_not_show() -> None:
     assert len(beginnings) == len(FORMS) - 2
 
 
-def answered(form: str) -> dict[str, Any]:
-    return {"imports": [Answer(400, body={"code": "odd", "message": form})]}
+def refused(job_id: str, message: str) -> Job:
+    """A job that the API refuses with a message."""
+    answer = Answer(400, body={"code": "odd", "message": message})
+    return Job(job_id, script={"imports": [answer]})
 
 
-PLACES: dict[str, Callable[[str], tuple[Job, dict[str, Any]]]] = {
-    "timestamp": lambda form: (Job("a", rows=[{"timestamp": form}]), {}),
-    "message": lambda form: (Job("a", script=answered(f"key {form} is odd")), {}),
-    "cut message": lambda form: (Job("a", script=answered("x" * 170 + form)), {}),
-    "job ID": lambda form: (Job("a"), {"job_ids": ["a", form]}),
-    "jobs file": lambda form: (Job("a"), {"jobs_file": f"no/{form}"}),
-    "name of a setting": lambda form: (Job("a"), {form: "x"}),
-    "name of a map": lambda form: (Job("a"), {"stream_maps": {form: {}}}),
-    "map": lambda form: (
-        Job("a"),
-        {"stream_maps": {"imported_events": {"x": f"'{form}' +"}}},
+PLACES: dict[str, tuple[list[Job], dict[str, Any]]] = {
+    "timestamp": (
+        [Job(f"{number}", rows=[{"timestamp": form}]) for number, form in NUMBERED],
+        {},
     ),
+    "message": (
+        [refused(f"{n}", f"key {n} {form} is odd") for n, form in NUMBERED],
+        {},
+    ),
+    "cut message": (
+        [refused(f"{n}", f"{n} {'x' * 168}{form}") for n, form in NUMBERED],
+        {},
+    ),
+    "job ID": ([refused(form, f"{number}") for number, form in NUMBERED], {}),
+    "name of a setting": ([], dict.fromkeys(FORMS.values(), "x")),
+    **{
+        f"jobs file {name}": ([], {"jobs_file": f"no/{form}"})
+        for name, form in FORMS.items()
+    },
+    "name of a map": ([], {"stream_maps": {FORMS["base64"]: {}}}),
+    "map": ([], {"stream_maps": {"imported_events": {"x": f"'{LONG_KEY}' +"}}}),
 }
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(("jobs", "settings"), PLACES.values(), ids=PLACES)
 def test_log_has_stars_for_the_key_in_any_form_at_any_place(
-    tap: Folder,
-    place: Callable[[str], tuple[Job, dict[str, Any]]],
-    form: str,
+    tap: Folder, jobs: list[Job], settings: dict[str, Any]
 ) -> None:
     """Also where a text is cut in the middle of it."""
-    job, settings = place(form)
-    with StandIn(job, api_key=LONG_KEY) as api:
+    job_ids = [job.job_id for job in jobs] or ["a"]
+    with StandIn(*jobs, api_key=LONG_KEY) as api:
         tap.api = api
-        done = run_at("DEBUG", tap.arguments(**{"job_ids": ["a"], **settings}))
-    assert "***" in done.stderr
+        done = run_at_debug(tap.arguments(**{"job_ids": job_ids, **settings}))
+    assert done.stderr.count("***") >= max(len(jobs), len(settings))
 
 
 @pytest.mark.parametrize("form", ["{}", "Basic {}", " basic  {} \n"])
@@ -180,129 +207,93 @@ def test_log_keeps_what_is_around_the_key(tap: Folder, api: StandIn, form: str) 
     assert "400 odd: before *** after" in done.errors[-1]
 
 
-@pytest.mark.parametrize("form", ["Basic {}", " basic {} \n"])
-def test_key_that_is_not_accepted_is_not_shown(
-    tap: Folder, api: StandIn, form: str
-) -> None:
+def test_key_that_is_not_accepted_is_not_shown(tap: Folder, api: StandIn) -> None:
     """Nor the one that would be."""
     api.add(Job("a", rows=make_events(1)))
     wrong = "na1.d3Jvbmctb25l.fedcba9876543210"
-    done = run_at("DEBUG", tap.arguments(job_ids=["a"], api_key=form.format(wrong)))
+    done = run_at_debug(tap.arguments(job_ids=["a"], api_key=f"Basic {wrong}"))
     assert done.status == 1
-    assert_hidden(done)
     for trace in traces(wrong):
         assert trace not in done.stdout.decode() + done.stderr
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("level", LEVELS)
 def test_redirect_never_takes_the_key_to_another_host(
-    tap: Folder, api: StandIn, status: int, level: str
+    tap: Folder, api: StandIn
 ) -> None:
-    """The other host gets no request at all, and the message names `api_url`."""
+    """The other host gets no request at all."""
+    statuses = ("301", "302", "303", "307", "308")
     with StandIn(Job("a", rows=make_events(1))) as other:
-        location = f"{other.url}/v2/events/batch/a/imports"
-        answer = Answer(status=status, headers={"Location": location})
-        api.add(Job("a", rows=make_events(1), script={"imports": [answer] * 9}))
-        done = run_at(level, tap.arguments(job_ids=["a"]))
+        headers = {"Location": f"{other.url}/v2/events/batch/a/imports"}
+        for status in statuses:
+            answer = Answer(status=int(status), headers=headers)
+            api.add(Job(status, script={"imports": [answer] * 9}))
+        done = run_at_debug(tap.arguments(job_ids=statuses))
         assert not other.requests
-    assert len(api.requests) == 1
-    assert done.status == 1
-    assert "`api_url`" in done.errors[-1]
-    assert_hidden(done)
+    assert [request.job_id for request in api.requests] == [*statuses]
+    assert done.summary["failed"] == len(statuses)
 
 
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:9", "https://127.0.0.1:9", "https://nowhere.invalid"]
 )
-def test_no_failure_to_connect_makes_the_key_appear(
-    tap: Folder, url: str, level: str
-) -> None:
+def test_no_failure_to_connect_makes_the_key_appear(tap: Folder, url: str) -> None:
     """Refused, no secure connection, no such name."""
-    done = run_at(level, tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
+    done = run_at_debug(tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
     assert done.status == 1
-    assert_hidden(done)
 
 
 def test_server_without_tls_makes_no_key_appear(tap: Folder, api: StandIn) -> None:
     """The stand-in speaks plain HTTP only: the handshake fails before the key goes."""
     url = api.url.replace("http:", "https:")
-    done = run_at("DEBUG", tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
+    done = run_at_debug(tap.arguments(job_ids=["a"], api_url=url, max_attempts=2))
     assert done.status == 1
     assert "no secure connection" in done.errors[-1]
     assert not [request for request in api.requests if request.endpoint]
-    assert_hidden(done)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"api_key": [KEY]},
-        {"api_key": {"key": KEY}},
-        {"api_key": f"{KEY[:15]}\n{KEY[15:]}"},
-        {"api_key": f"{KEY}\r\nX: y"},
-        {"api_key": f"{KEY} {KEY}"},
-        {"api_key": f"\x00{KEY}"},
-        {"api_key": f"ü{KEY}"},
-        {"api_kee": KEY},
-        {"start_date": KEY},
-        {"include_schema": KEY},
-        {"job_wait_timeout": KEY},
-        {"request_timeout": KEY},
-        {"max_attempts": KEY},
-        {"max_retry_wait": [KEY]},
-        {"max_page_bytes": KEY},
-        {"unfinished_jobs": KEY},
-        {"missing_jobs": KEY},
-        {"count_mismatch": KEY},
-        {"user_agent": f"{KEY}\n"},
-        {"api_url": KEY},
-        {"api_url": f"https://{KEY}@api.fullstory.com"},
-        {"api_url": f"http://api.fullstory.com/{KEY}"},
-        {"job_ids": {"id": KEY}},
-        {"job_ids": [[KEY]]},
-        {"job_ids": f'["{KEY}'},
-        {"job_ids": f"{KEY}\x00"},
-        {"job_ids": []},
-        {"jobs_file": [KEY]},
-        {"stream_maps": KEY},
-        {"stream_maps": [KEY]},
-        {"stream_map_config": KEY},
-        {"stream_map_config": [KEY]},
-        {"faker_config": {"seed": {"a": KEY}}},
-        {"flattening_enabled": KEY},
-        {"flattening_max_depth": KEY},
-        {"batch_config": KEY},
-        {"batch_config": {"encoding": {"format": KEY, "compression": KEY}}},
-        {"batch_config": {"storage": {"root": [KEY]}}},
+MISPLACED: dict[str, list[Any]] = {
+    "api_key": [
+        *([KEY], {"key": KEY}, f"{KEY[:15]}\n{KEY[15:]}", f"{KEY}\r\nX: y"),
+        *(f"{KEY} {KEY}", f"\x00{KEY}", f"ü{KEY}"),
     ],
-)
-def test_settings_that_cannot_be_used_do_not_make_the_key_appear(
-    tap: Folder, settings: dict[str, Any], level: str
+    "api_url": [
+        *(KEY, f"https://{KEY}@api.fullstory.com"),
+        f"http://api.fullstory.com/{KEY}",
+    ],
+    "job_ids": [{"id": KEY}, [[KEY]], f'["{KEY}', f"{KEY}\x00"],
+    "jobs_file": [[KEY]],
+    "user_agent": [f"{KEY}\n{KEY}"],
+    **{
+        name: [KEY]
+        for name in (
+            *("api_kee", "start_date", "include_schema", "job_wait_timeout"),
+            *("request_timeout", "max_attempts", "max_page_bytes", "missing_jobs"),
+            *("unfinished_jobs", "count_mismatch", "flattening_enabled"),
+            "flattening_max_depth",
+        )
+    },
+    "max_retry_wait": [[KEY]],
+    "stream_maps": [KEY, [KEY]],
+    "stream_map_config": [KEY, [KEY]],
+    "faker_config": [{"seed": {"a": KEY}}],
+    "batch_config": [
+        KEY,
+        {"encoding": {"format": KEY, "compression": KEY}},
+        {"storage": {"root": [KEY]}},
+    ],
+}
+
+
+@pytest.mark.parametrize("settings", rounds(MISPLACED))
+def test_unusable_settings_do_not_make_the_key_appear(
+    tap: Folder, settings: dict[str, Any]
 ) -> None:
-    """Even where it stands in the wrong place."""
-    done = run_at(level, tap.arguments(**{"job_ids": ["a"], **settings}))
+    """Even where the key is in the wrong place."""
+    done = run_at_debug(tap.arguments(**{"job_ids": ["a"], **settings}))
     assert done.status == 1
-    assert_hidden(done)
+    assert len(done.errors) == len(settings)
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize(
-    "content", [f'{{"api_key": "{KEY}', f'{{"api_key": {KEY}}}', f'["{KEY}"]', KEY]
-)
-def test_broken_file_of_settings_is_not_quoted(
-    tap: Folder, content: str, level: str
-) -> None:
-    """A decoder's message might hold what it stumbled over."""
-    path = tap.write("broken.json", content)
-    done = run_at(level, ["--config", str(path)])
-    assert done.status == 1
-    assert_hidden(done)
-
-
-@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -318,7 +309,7 @@ def test_broken_file_of_settings_is_not_quoted(
     ids=" ".join,
 )
 def test_no_command_shows_the_key(
-    tap: Folder, api: StandIn, arguments: list[str], level: str
+    tap: Folder, api: StandIn, arguments: list[str]
 ) -> None:
     """With the settings in a file or in the environment, or in both."""
     api.add(Job("a", rows=make_events(2)))
@@ -328,14 +319,12 @@ def test_no_command_shows_the_key(
         f"{PREFIX}JOB_IDS": "a",
     }
     for line in (tap.arguments(*arguments, job_ids=["a"]), ["--config=ENV"], []):
-        done = run_at(level, [*line, *arguments], **environment)
-        assert_hidden(done)
+        done = run_at_debug([*line, *arguments], **environment)
         if line:
             assert done.status == 0
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_settings_of_the_environment_are_not_shown(api: StandIn, level: str) -> None:
+def test_settings_of_the_environment_are_not_shown(api: StandIn) -> None:
     """Nor faults in them."""
     api.add(Job("a", rows=make_events(1)))
     environment = {
@@ -344,13 +333,11 @@ def test_settings_of_the_environment_are_not_shown(api: StandIn, level: str) -> 
         f"{PREFIX}JOB_IDS": "a",
         f"{PREFIX}STREAM_MAP_CONFIG": json.dumps({"key": KEY}),
     }
-    done = run_at(level, ["--config=ENV"], **environment)
-    assert done.status == 0
-    assert_hidden(done)
-    for name in ("MAX_ATTEMPTS", "STREAM_MAP_CONFIG", "BATCH_CONFIG", "API_URL"):
-        done = run_at(level, ["--config=ENV"], **{**environment, PREFIX + name: KEY})
-        assert done.status == 1
-        assert_hidden(done)
+    assert run_at_debug(["--config=ENV"], **environment).status == 0
+    names = ("MAX_ATTEMPTS", "STREAM_MAP_CONFIG", "BATCH_CONFIG", "API_URL")
+    wrong = {PREFIX + name: KEY for name in names}
+    done = run_at_debug(["--config=ENV"], **{**environment, **wrong})
+    assert len(done.errors) == len(wrong)
 
 
 def test_configuration_that_maps_may_use_is_not_shown(
@@ -358,17 +345,14 @@ def test_configuration_that_maps_may_use_is_not_shown(
 ) -> None:
     """A salt for hashing is a secret too."""
     api.add(Job("a", rows=make_events(1)))
-    done = run_at(
-        "DEBUG",
-        tap.arguments(
-            job_ids=["a"],
-            stream_map_config={"salt": KEY},
-            stream_maps={"imported_events": {"hash": "md5(config['salt'] + name)"}},
-        ),
+    arguments = tap.arguments(
+        job_ids=["a"],
+        stream_map_config={"salt": KEY},
+        stream_maps={"imported_events": {"hash": "md5(config['salt'] + name)"}},
     )
+    done = run_at_debug(arguments)
     assert done.status == 0
     assert "hash" in done.records()[0]
-    assert_hidden(done)
 
 
 def test_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
@@ -379,15 +363,14 @@ def test_damaged_state_is_not_quoted(tap: Folder, api: StandIn) -> None:
         {"bookmarks": {"imported_events": {"completed_jobs": {"a": KEY}}}},
         {"bookmarks": {"imported_events": {"completed_jobs": KEY}}},
     ):
-        done = run_at("DEBUG", tap.arguments(job_ids=["a"], state=state))
+        done = run_at_debug(tap.arguments(job_ids=["a"], state=state))
         assert done.status == 1
-        assert_hidden(done)
 
 
 def test_crash_does_not_make_the_key_appear(
     tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A defect's traceback is there for whoever mends it, without the key."""
+    """The traceback of a defect is shown without the key."""
 
     def crash(_: object) -> None:
         raise RuntimeError("a defect")
@@ -439,48 +422,3 @@ def test_key_goes_into_no_url(tap: Folder, api: StandIn) -> None:
         assert KEY not in request.raw_path
         named = {name for name, text in request.headers.items() if KEY in text}
         assert named == {"Authorization"}
-
-
-LOG_CONFIG = """
-version: 1
-disable_existing_loggers: false
-formatters:
-  full:
-    format: "%(levelname)s %(name)s %(message)s %(args)s %(exc_info)s"
-  json:
-    (): singer_sdk.logging.StructuredFormatter
-handlers:
-  full:
-    class: logging.StreamHandler
-    formatter: full
-    stream: ext://sys.stderr
-  json:
-    class: logging.StreamHandler
-    formatter: json
-    stream: ext://sys.stderr
-loggers:
-  urllib3:
-    level: DEBUG
-    handlers: [full]
-root:
-  level: DEBUG
-  handlers: [full, json]
-"""
-
-
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_no_way_of_logging_makes_the_key_appear(
-    tap: Folder, api: StandIn, answer: Answer | None
-) -> None:
-    """Whatever the user's own configuration of the log shows of a line."""
-    api.add(Job("a", rows=make_events(3), script={"imports": [answer] * 9}))
-    path = tap.write("log.yml", LOG_CONFIG)
-    done = run(
-        tap.arguments(
-            job_ids=["a"], max_attempts=2, request_timeout=0.1, job_wait_timeout=3
-        ),
-        environment={"SINGER_SDK_LOG_CONFIG": str(path)},
-    )
-    assert "DEBUG urllib3.connectionpool " in done.stderr
-    assert '"level":"debug"' in done.stderr.replace(" ", "")
-    assert_hidden(done)

@@ -1,7 +1,7 @@
 """The settings: their forms, bounds and defaults, from a file and the environment.
 
-A setting that can't be used is told in one sentence that names it, with status 1,
-without a traceback and without any setting's value that may be a secret.
+For a setting that can't be used, the run ends with exit code 1 and a sentence that
+names the setting and never shows a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from singer_sdk.exceptions import ConfigValidationError
 
-from tests.harness import Run, run
+from tap_fullstory_imports import addresses
+from tests.harness import Run, rounds, run
 from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, StandIn, make_events
 from tests.streams import SETTINGS, job_of
@@ -23,8 +25,9 @@ from tests.streams import SETTINGS, job_of
 if TYPE_CHECKING:
     from tests.harness import Folder
 
+STREAMS = tuple(f"imported_{kind}" for kind in SETTINGS)
 KEY = "na1.c2VjcmV0.not-to-be-shown"
-FILES = ("jobs_file", "user_jobs_file")
+FILES = dict(zip(SETTINGS, ("jobs_file", "user_jobs_file"), strict=True))
 DEFAULTS: dict[str, Any] = {
     "api_key": None,
     "job_ids": None,
@@ -44,64 +47,63 @@ DEFAULTS: dict[str, Any] = {
     "max_page_bytes": 268_435_456,
     "user_agent": f"tap-fullstory-imports/{version('tap-fullstory-imports')}",
 }
-UNUSABLE: list[tuple[str, Any]] = [
-    ("api_key", 12),
-    ("api_key", True),
-    ("api_key", [KEY]),
-    ("api_key", {"value": KEY}),
-    ("api_key", "   "),
-    ("api_key", "Basic "),
-    ("api_key", "basic"),
-    ("api_key", f"{KEY[:9]}\n{KEY[9:]}"),
-    ("api_key", f"{KEY[:9]}\r\n{KEY[9:]}"),
-    ("api_key", f"{KEY}\x00"),
-    ("api_key", f"{KEY[:9]} {KEY[9:]}"),
-    ("api_key", f"{KEY}ü"),
-    ("jobs_file", 1),
-    ("jobs_file", ["jobs.txt"]),
-    ("api_url", 1),
-    ("api_url", {"url": "https://api.fullstory.com"}),
-    ("include_schema", "maybe"),
-    ("include_schema", 2),
-    ("include_schema", []),
-    ("job_wait_timeout", -1),
-    ("job_wait_timeout", -0.5),
-    ("job_wait_timeout", "long"),
-    ("job_wait_timeout", True),
-    ("job_wait_timeout", [1]),
-    ("unfinished_jobs", "skip"),
-    ("unfinished_jobs", "DEFER"),
-    ("unfinished_jobs", True),
-    ("missing_jobs", "warn"),
-    ("missing_jobs", 0),
-    ("count_mismatch", "skip"),
-    ("count_mismatch", []),
-    ("unstorable_characters", "drop"),
-    ("request_timeout", 0),
-    ("request_timeout", -1),
-    ("request_timeout", 3601),
-    ("request_timeout", "soon"),
-    ("max_attempts", 0),
-    ("max_attempts", 21),
-    ("max_attempts", 1.5),
-    ("max_attempts", "many"),
-    ("max_attempts", True),
-    ("max_retry_wait", -1),
-    ("max_retry_wait", {}),
-    ("concurrency", "\ud800"),
-    ("max_page_bytes", 0),
-    ("max_page_bytes", 0.5),
-    ("max_page_bytes", "256 MiB"),
-    ("user_agent", 1),
-    ("user_agent", "two\nlines"),
-    ("user_agent", "two\r\nX-Header: lines"),
-    ("user_agent", "größe"),
-    ("user_agent", " "),
-    ("stream_maps", KEY),
-    ("stream_map_config", KEY),
-    ("flattening_enabled", KEY),
-    ("batch_config", {"encoding": {"format": KEY}}),
-]
+UNUSABLE: dict[str, list[Any]] = {
+    "api_key": [
+        *(12, True, [KEY], {"value": KEY}, "   ", "Basic ", "basic"),
+        *(f"{KEY[:9]}{char}{KEY[9:]}" for char in ("\n", "\r\n", " ")),
+        *(f"{KEY}{char}" for char in "\x00ü"),
+    ],
+    "jobs_file": [1, ["jobs.txt"]],
+    "api_url": [
+        *(1, {"url": "https://api.fullstory.com"}, "http://api.fullstory.com"),
+        *(f"https://user:{KEY}@api.fullstory.com", "api.fullstory.com", " "),
+    ],
+    "include_schema": ["maybe", 2, []],
+    "job_wait_timeout": [-1, -0.5, "long", True, [1]],
+    "unfinished_jobs": ["skip", "DEFER", True],
+    "missing_jobs": ["warn", 0],
+    "count_mismatch": ["skip", []],
+    "unstorable_characters": ["drop"],
+    "request_timeout": [0, -1, 3601, "soon"],
+    "max_attempts": [0, 21, 1.5, "many", True],
+    "max_retry_wait": [-1, {}],
+    "concurrency": ["\ud800"],
+    "max_page_bytes": [0, 0.5, "256 MiB"],
+    "user_agent": [1, "two\nlines", "two\r\nX-Header: lines", "größe", " "],
+    "stream_maps": [KEY],
+    "stream_map_config": [KEY],
+    "flattening_enabled": [KEY],
+    "batch_config": [{"encoding": {"format": KEY}}],
+}
+UNUSABLE_TEXTS: dict[str, list[str]] = {
+    "api_key": ["Basic", f"{KEY[:9]}\n{KEY[9:]}"],
+    "include_schema": ["maybe"],
+    "job_wait_timeout": ["-1", "nan", "5 s"],
+    "unfinished_jobs": ["wait"],
+    "missing_jobs": ["warn"],
+    "count_mismatch": ["skip"],
+    "unstorable_characters": ["drop"],
+    "request_timeout": ["0", "nan", "inf"],
+    "max_attempts": ["0", "21", "2.5"],
+    "max_retry_wait": ["-0.1", "nan"],
+    "max_page_bytes": ["-1"],
+    "user_agent": ["two\nlines"],
+    "job_ids": ["a,,b", "[broken"],
+    "api_url": ["http://api.fullstory.com"],
+}
+USABLE: dict[str, list[Any]] = {
+    "include_schema": [True, False, "true", "FALSE", "1", "0", "yes", " Off "],
+    "job_wait_timeout": [0, 0.5, 300, "300", "0", "1.5", 86_400],
+    "unfinished_jobs": ["defer", "fail"],
+    "missing_jobs": ["fail", "skip"],
+    "count_mismatch": ["fail", "warn"],
+    "unstorable_characters": ["keep", "replace"],
+    "request_timeout": [0.5, 60, "60", 3600],
+    "max_attempts": [1, 8, 20, "20"],
+    "max_retry_wait": [0, 0.5, 300, "300"],
+    "max_page_bytes": [100_000, "100000", 10**12],
+    "user_agent": ["mine/2", "Mine (a b; c)"],
+}
 UNUSABLE_URLS = [
     "http://api.fullstory.com",
     "http://127.0.0.1.evil.example",
@@ -147,6 +149,19 @@ UNUSABLE_URLS = [
     "https://a-label-of-more-than-63-characters-which-no-name-in-the-system-may-have.example",
     " ",
 ]
+URLS = {
+    "https://api.fullstory.com": "https://api.fullstory.com",
+    "https://api.eu1.fullstory.com/": "https://api.eu1.fullstory.com",
+    " https://api.fullstory.com ": "https://api.fullstory.com",
+    "HTTPS://api.fullstory.com": "https://api.fullstory.com",
+    "https://proxy.example:8443//": "https://proxy.example:8443",
+    "http://127.0.0.1:81": "http://127.0.0.1:81",
+    "http://127.1.2.3": "http://127.1.2.3",
+    "http://localhost:81/": "http://localhost:81",
+    "http://LOCALHOST": "http://LOCALHOST",
+    "http://[::1]:81": "http://[::1]:81",
+    "http://[::1]": "http://[::1]",
+}
 
 
 def refusal(run: Run) -> str:
@@ -167,23 +182,16 @@ def from_environment(**settings: str) -> Run:
     )
 
 
-def asked_job_ids(api: StandIn) -> list[str]:
+def asked_job_ids(api: StandIn, kind: str = "events") -> list[str]:
     """The jobs that were asked for, in order."""
-    return [request.job_id for request in api.asked(endpoint="imports")]
+    asked = api.asked(endpoint="imports")
+    return [request.job_id for request in asked if request.kind == kind]
 
 
 def add_jobs(api: StandIn, *job_ids: str) -> None:
     """Put small jobs of both kinds into the stand-in."""
     for kind in SETTINGS:
         api.add(*(job_of(kind, job_id, 1) for job_id in job_ids))
-
-
-@pytest.fixture(params=zip(SETTINGS, FILES, strict=True), ids=[*FILES])
-def lists(request: pytest.FixtureRequest, tap: Folder) -> tuple[str, str]:
-    """The settings that list jobs of a kind: by their IDs, and by a file."""
-    kind, file = request.param
-    tap.streams = (f"imported_{kind}",)
-    return SETTINGS[kind], file
 
 
 # What the settings are
@@ -219,100 +227,63 @@ def test_only_the_key_is_marked_as_a_secret() -> None:
 # Faults
 
 
-def test_one_sentence_is_the_only_error(tap: Folder) -> None:
-    """Nothing comes after the sentence that a user can act on."""
-    [sentence] = tap.run(job_ids=[]).errors
-    assert sentence == (
-        "There is no job to read: list the IDs of your import jobs of events in"
-        " `job_ids` and those of users in `user_job_ids`, or in files that `jobs_file`"
-        " and `user_jobs_file` name."
-    )
-
-
-@pytest.mark.parametrize(("name", "value"), UNUSABLE)
-def test_a_setting_that_cannot_be_used_is_refused_by_its_name(
-    tap: Folder, api: StandIn, name: str, value: Any
+@pytest.mark.parametrize("settings", rounds(UNUSABLE))
+def test_unusable_settings_are_refused_by_their_names(
+    tap: Folder, api: StandIn, settings: dict[str, Any]
 ) -> None:
-    """In a sentence, before any request."""
+    """In a sentence for each of them, before any request."""
     add_jobs(api, "a")
-    sentence = refusal(tap.run(**{"job_ids": ["a"], name: value}))
-    assert f"`{name}" in sentence
+    done = tap.run(**{"job_ids": ["a"], **settings})
+    refusal(done)
+    for name, sentence in zip(sorted(settings), done.errors, strict=True):
+        assert f"`{name}" in sentence
     assert not api.requests
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("api_key", "Basic"),
-        ("api_key", f"{KEY[:9]}\n{KEY[9:]}"),
-        ("include_schema", "maybe"),
-        ("job_wait_timeout", "-1"),
-        ("job_wait_timeout", "nan"),
-        ("job_wait_timeout", "5 s"),
-        ("unfinished_jobs", "wait"),
-        ("missing_jobs", "warn"),
-        ("count_mismatch", "skip"),
-        ("unstorable_characters", "drop"),
-        ("request_timeout", "0"),
-        ("request_timeout", "nan"),
-        ("request_timeout", "inf"),
-        ("max_attempts", "0"),
-        ("max_attempts", "21"),
-        ("max_attempts", "2.5"),
-        ("max_retry_wait", "-0.1"),
-        ("max_retry_wait", "nan"),
-        ("max_page_bytes", "-1"),
-        ("user_agent", "two\nlines"),
-        ("job_ids", "a,,b"),
-        ("job_ids", "[broken"),
-        ("jobs_file", "no/such/file"),
-        ("api_url", "http://api.fullstory.com"),
-    ],
-)
-def test_the_environment_is_checked_alike(api: StandIn, name: str, text: str) -> None:
-    """With the same sentences."""
-    add_jobs(api, "a")
-    settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": "a"}
-    assert f"`{name}`" in refusal(from_environment(**{**settings, name: text}))
+@pytest.mark.parametrize("settings", rounds(UNUSABLE_TEXTS))
+def test_unusable_settings_of_the_environment_are_refused_alike(
+    api: StandIn, settings: dict[str, str]
+) -> None:
+    given = {"api_key": api.api_key, "api_url": api.url, "job_ids": "a"}
+    done = from_environment(**{**given, **settings})
+    refusal(done)
+    for name, sentence in zip(sorted(settings), done.errors, strict=True):
+        assert f"`{name}`" in sentence
     assert not api.requests
 
 
-@pytest.mark.parametrize("name", ["jobids", "api_keys", "token", "start_date", "x" * 9])
-def test_an_unknown_setting_is_refused_by_its_name(tap: Folder, name: str) -> None:
-    """Its value, which may be a mistyped key, is not shown."""
-    settings: dict[str, Any] = {"job_ids": ["a"], name: KEY}
-    assert f"There is no setting `{name}`." in refusal(tap.run(**settings))
+def test_unknown_settings_are_refused_by_their_names(tap: Folder) -> None:
+    """Their values may be a key, and a hint names the nearest setting."""
+    unknown = dict.fromkeys(("api_kei", "start_date", "token", "x" * 9), KEY)
+    config = {"api_key": "x", "job_ids": "a", **unknown, "jobz": None, "maps": ""}
+    done = run(["--config", str(tap.write("config.json", config))])
+    assert refusal(done) == "There is no setting `api_kei`. Did you mean `api_key`?"
+    names = sorted([*unknown, "jobz", "maps"])
+    for name, sentence in zip(names, done.errors, strict=True):
+        assert sentence.startswith(f"There is no setting `{name}`.")
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
-def test_an_unknown_setting_without_a_value_is_refused(
-    tap: Folder, nothing: str | None
-) -> None:
-    """Its name is the mistake."""
-    path = tap.write("config.json", {"api_key": KEY, "job_ids": "a", "jobz": nothing})
-    assert "`jobz`" in refusal(run(["--config", str(path)]))
-
-
-def test_a_mistyped_setting_comes_with_a_hint(tap: Folder) -> None:
-    """The nearest name is proposed."""
-    assert "`api_key`?" in refusal(tap.run(job_ids=["a"], api_kei=KEY))
-
-
-def test_all_faults_are_told_at_once(tap: Folder) -> None:
-    """So that a user mends them in one go."""
+def test_all_faults_are_reported_at_once(tap: Folder) -> None:
+    """A user can correct them in one go."""
     run = tap.run(
-        job_ids=["a", ""], max_attempts=0, missing_jobs="x", jobz=1, stream_maps="x"
+        job_ids=["a", ""],
+        max_attempts=0,
+        request_timeout=0,
+        missing_jobs="x",
+        jobz=1,
+        stream_maps="x",
     )
     assert run.errors == [
         "`job_ids`, entry 2 is empty.",
         "There is no setting `jobz`.",
         "`max_attempts` must be a whole number, at least 1, at most 20.",
         "`missing_jobs` must be `fail` or `skip`.",
+        "`request_timeout` must be a number, greater than 0, at most 3600.",
         "`stream_maps` must be an object.",
     ]
 
 
-def test_the_key_is_required(tap: Folder, api: StandIn) -> None:
+def test_key_is_required(tap: Folder, api: StandIn) -> None:
     """In a file and in the environment."""
     assert "`api_key`" in refusal(tap.run(api_key=None, job_ids=["a"]))
     assert "`api_key`" in refusal(from_environment(job_ids="a", api_url=api.url))
@@ -325,48 +296,38 @@ def test_the_key_is_required(tap: Folder, api: StandIn) -> None:
     [
         {},
         {"job_ids": []},
-        {"job_ids": ""},
         {"job_ids": "[]"},
-        {"jobs_file": ""},
-        {"job_ids": [], "user_job_ids": [], "jobs_file": "", "user_jobs_file": ""},
+        {"job_ids": "", "user_job_ids": [], "jobs_file": "", "user_jobs_file": ""},
     ],
 )
-def test_without_a_job_there_is_nothing_to_run(
+def test_settings_without_a_job_are_refused(
     tap: Folder, settings: dict[str, Any]
 ) -> None:
-    """The sentence names both settings that could hold one."""
-    sentence = refusal(tap.run(**settings))
-    assert "`job_ids`" in sentence
-    assert "`jobs_file`" in sentence
-    assert "`user_job_ids`" in sentence
-    assert "`user_jobs_file`" in sentence
+    [sentence] = tap.run(**settings).errors
+    assert sentence == (
+        "There is no job to read: list the IDs of your import jobs of events in"
+        " `job_ids` and those of users in `user_job_ids`, or in files that `jobs_file`"
+        " and `user_jobs_file` name."
+    )
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        "",
-        "{",
-        '{"api_key": "' + KEY,
-        "[]",
-        "[1]",
-        "null",
-        "5",
-        '"text"',
-        b"\xff\xfe",
+        *("", "{", f'{{"api_key": "{KEY}', f'{{"api_key": {KEY}}}', KEY),
+        *(f'["{KEY}"]', "[1]", "null", "5", f'"{KEY}"', b"\xff\xfe"),
         pytest.param("[" * 100_000, id="nested deeply"),
     ],
 )
-def test_a_file_of_settings_that_cannot_be_read_is_refused(
+def test_broken_file_of_settings_is_refused_and_not_quoted(
     tap: Folder, content: str | bytes
 ) -> None:
-    """The sentence names the option."""
     path = tap.write("broken.json", content)
     assert "`--config`" in refusal(run(["--config", str(path)]))
 
 
 @pytest.mark.parametrize("path", ["/no/such/file", "/"])
-def test_a_missing_file_of_settings_is_refused(path: str) -> None:
+def test_missing_file_of_settings_is_refused(path: str) -> None:
     """The sentence names the option and the path."""
     sentence = refusal(run(["--config", path]))
     assert "`--config`" in sentence
@@ -376,51 +337,33 @@ def test_a_missing_file_of_settings_is_refused(path: str) -> None:
 # Values
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("include_schema", [True, False, "true", "FALSE", "1", "0", "yes", " Off "]),
-        ("job_wait_timeout", [0, 0.5, 300, "300", "0", "1.5", 86_400]),
-        ("unfinished_jobs", ["defer", "fail"]),
-        ("missing_jobs", ["fail", "skip"]),
-        ("count_mismatch", ["fail", "warn"]),
-        ("unstorable_characters", ["keep", "replace"]),
-        ("request_timeout", [0.5, 60, "60", 3600]),
-        ("max_attempts", [1, 8, 20, "20"]),
-        ("max_retry_wait", [0, 0.5, 300, "300"]),
-        ("max_page_bytes", [100_000, "100000", 10**12]),
-        ("user_agent", ["mine/2", "Mine (a b; c)"]),
-    ],
-)
-def test_each_value_within_the_bounds_is_accepted(
-    tap: Folder, api: StandIn, name: str, values: list[Any]
+@pytest.mark.parametrize("settings", rounds(USABLE))
+def test_values_within_the_bounds_are_accepted(
+    tap: Folder, api: StandIn, settings: dict[str, Any]
 ) -> None:
-    """From a file; its text forms from the environment too."""
+    """From a file; as text from the environment, too."""
     add_jobs(api, "a")
-    settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": "a"}
-    for value in values:
-        assert tap.run(**{"job_ids": ["a"], name: value}).status == 0, value
-        assert from_environment(**{**settings, name: str(value)}).status == 0, value
+    assert tap.run(**{"job_ids": ["a"], **settings}).status == 0
+    texts = {name: str(value) for name, value in settings.items()}
+    given = {"api_key": api.api_key, "api_url": api.url, "job_ids": "a"}
+    assert from_environment(**given, **texts).status == 0
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-@pytest.mark.parametrize(
-    "name", sorted(DEFAULTS.keys() - {"api_key", "api_url", "job_ids"})
-)
-def test_a_setting_that_nobody_has_set_takes_its_default(
-    tap: Folder, api: StandIn, name: str, nothing: str | None
+def test_setting_that_nobody_has_set_takes_its_default(
+    tap: Folder, api: StandIn, nothing: str | None
 ) -> None:
     """Meltano passes null or an empty text for those."""
     add_jobs(api, "a")
     config = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
-    config_with_nothing = {**config, name: nothing}
-    path = tap.write("config.json", config_with_nothing)
+    path = tap.write("config.json", {**dict.fromkeys(DEFAULTS, nothing), **config})
     done = run(["--config", str(path)])
     assert done.status == 0
     assert done.completed() == {"a": 1}
+    assert api.requests[0].headers["User-Agent"] == DEFAULTS["user_agent"]
 
 
-def test_settings_of_a_file_and_of_the_environment_go_together(
+def test_settings_of_files_and_of_the_environment_are_merged(
     tap: Folder, api: StandIn
 ) -> None:
     """A key in the environment, the rest in a file, which may be more than one."""
@@ -435,7 +378,7 @@ def test_settings_of_a_file_and_of_the_environment_go_together(
     assert done.completed() == {"a": 1, "b": 1}
 
 
-def test_the_environment_is_read_only_if_asked_for(tap: Folder, api: StandIn) -> None:
+def test_environment_is_read_only_if_asked_for(tap: Folder, api: StandIn) -> None:
     """A file alone is the whole truth."""
     add_jobs(api, "a")
     done = run(tap.arguments(job_ids=["a"]), environment={PREFIX + "JOB_IDS": "other"})
@@ -443,19 +386,17 @@ def test_the_environment_is_read_only_if_asked_for(tap: Folder, api: StandIn) ->
     assert asked_job_ids(api) == ["a"]
 
 
-@pytest.mark.parametrize("name", ["JOB_IDZ", "API_KEYS", "CONCURENCY", "_LOGLEVEL"])
-def test_other_variables_of_the_environment_are_ignored(
-    api: StandIn, name: str
-) -> None:
+def test_other_variables_of_the_environment_are_ignored(api: StandIn) -> None:
     """Meltano has variables of its own that begin in the same way."""
     add_jobs(api, "a")
+    others = dict.fromkeys(("JOB_IDZ", "API_KEYS", "CONCURENCY", "_LOGLEVEL"), "x")
     settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": "a"}
-    done = from_environment(**settings, **{name: "x"})
+    done = from_environment(**settings, **others)
     assert done.status == 0
     assert not done.warnings
 
 
-def test_the_sdks_own_settings_come_from_the_environment_too(api: StandIn) -> None:
+def test_settings_of_the_sdk_come_from_the_environment_too(api: StandIn) -> None:
     """As JSON text."""
     add_jobs(api, "a")
     done = from_environment(
@@ -491,17 +432,19 @@ def test_the_sdks_own_settings_come_from_the_environment_too(api: StandIn) -> No
     ],
 )
 def test_job_ids_come_as_a_list_as_json_or_with_commas(
-    tap: Folder, api: StandIn, lists: tuple[str, str], value: Any, job_ids: list[str]
+    tap: Folder, api: StandIn, value: Any, job_ids: list[str]
 ) -> None:
     """Stripped, without duplicates, in their order; each is asked for once."""
     add_jobs(api, *job_ids)
-    done = tap.run(**{lists[0]: value})
+    tap.streams = STREAMS
+    done = tap.run(**dict.fromkeys(SETTINGS.values(), value))
     assert done.status == 0
-    assert asked_job_ids(api) == job_ids
-    assert done.completed(*tap.streams) == dict.fromkeys(job_ids, 1)
+    for kind, stream in zip(SETTINGS, STREAMS, strict=True):
+        assert asked_job_ids(api, kind) == job_ids
+        assert done.completed(stream) == dict.fromkeys(job_ids, 1)
     api.clear()
     text = value if isinstance(value, str) else json.dumps(value)
-    settings = {"api_key": api.api_key, "api_url": api.url, lists[0]: text}
+    settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": text}
     done = from_environment(**settings, concurrency="1")
     assert done.status == 0
     assert asked_job_ids(api) == job_ids
@@ -540,23 +483,23 @@ def test_job_ids_come_as_a_list_as_json_or_with_commas(
     ],
 )
 def test_job_ids_that_cannot_be_used_are_refused(
-    tap: Folder, api: StandIn, lists: tuple[str, str], value: Any
+    tap: Folder, api: StandIn, value: Any
 ) -> None:
-    """The sentence names the setting."""
-    add_jobs(api, "a", "b")
-    assert f"`{lists[0]}`" in refusal(tap.run(**{lists[0]: value}))
+    """A sentence for each setting names it."""
+    done = tap.run(**dict.fromkeys(SETTINGS.values(), value))
+    refusal(done)
+    for name, sentence in zip(SETTINGS.values(), done.errors, strict=True):
+        assert f"`{name}`" in sentence
     assert not api.requests
 
 
-def test_the_sentence_says_which_entry_is_wrong(
-    tap: Folder, lists: tuple[str, str]
-) -> None:
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_sentence_says_which_entry_is_wrong(tap: Folder, kind: str) -> None:
     """Among thousands it would be hard to find."""
-    wrong: dict[str, Any] = {lists[0]: ["a", "b", "", "c"]}
-    assert "entry 3" in refusal(tap.run(**wrong))
+    sentence = refusal(tap.run(**{SETTINGS[kind]: ["a", "b", "", "c"]}))
+    assert f"`{SETTINGS[kind]}`, entry 3" in sentence
     path = tap.write("jobs.txt", "a\n# comment\n..\n")
-    wrong = {lists[1]: str(path)}
-    assert "line 3" in refusal(tap.run(**wrong))
+    assert f"`{FILES[kind]}`, line 3" in refusal(tap.run(**{FILES[kind]: str(path)}))
 
 
 # The jobs file
@@ -581,33 +524,33 @@ def test_the_sentence_says_which_entry_is_wrong(
         ("a\u2028b", ["a\u2028b"]),
     ],
 )
-def test_a_jobs_file_has_lines_or_a_json_array(
-    tap: Folder, api: StandIn, lists: tuple[str, str], content: str, job_ids: list[str]
+def test_jobs_file_has_lines_or_a_json_array(
+    tap: Folder, api: StandIn, content: str, job_ids: list[str]
 ) -> None:
     """With comments, blank lines, any line ends and a byte order mark."""
     add_jobs(api, *job_ids)
-    settings: dict[str, Any] = {lists[1]: str(tap.write("jobs.txt", content.encode()))}
-    done = tap.run(**settings)
+    done = tap.run(jobs_file=str(tap.write("jobs.txt", content.encode())))
     assert done.status == 0
     assert asked_job_ids(api) == job_ids
 
 
-def test_a_jobs_file_is_joined_with_the_list(
-    tap: Folder, api: StandIn, lists: tuple[str, str]
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_jobs_file_is_joined_with_the_list(
+    tap: Folder, api: StandIn, kind: str
 ) -> None:
     """The list comes first, and duplicates are dropped over both."""
     add_jobs(api, "a", "b", "c")
+    tap.streams = (f"imported_{kind}",)
     path = tap.write("jobs.txt", "c\na\n")
-    settings: dict[str, Any] = {lists[0]: ["b", "a"], lists[1]: str(path)}
-    done = tap.run(**settings)
+    done = tap.run(**{SETTINGS[kind]: ["b", "a"], FILES[kind]: str(path)})
     assert done.status == 0
-    assert asked_job_ids(api) == ["b", "a", "c"]
+    assert asked_job_ids(api, kind) == ["b", "a", "c"]
 
 
-def test_a_jobs_file_may_be_in_the_home_folder(
+def test_jobs_file_may_be_in_the_home_folder(
     tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shell does not expand a path that stands in a file."""
+    """A shell does not expand a path that a file holds."""
     add_jobs(api, "a")
     tap.write("jobs.txt", "a")
     monkeypatch.setenv("HOME", str(tap.path))
@@ -634,27 +577,26 @@ def test_a_jobs_file_may_be_in_the_home_folder(
         b"[]",
     ],
 )
-def test_a_jobs_file_that_cannot_be_used_is_refused(
-    tap: Folder, api: StandIn, lists: tuple[str, str], content: bytes
+def test_jobs_file_that_cannot_be_used_is_refused(
+    tap: Folder, api: StandIn, content: bytes
 ) -> None:
-    """The sentence names the setting."""
-    settings: dict[str, Any] = {lists[1]: str(tap.write("jobs.txt", content))}
-    assert f"`{lists[1]}`" in refusal(tap.run(**settings))
+    path = tap.write("jobs.txt", content)
+    assert "`jobs_file`" in refusal(tap.run(jobs_file=str(path)))
     assert not api.requests
 
 
 @pytest.mark.parametrize("path", ["no/such/file", "/", "a\x00b", "~nobody-here/x"])
-def test_a_jobs_file_that_cannot_be_read_is_refused(
-    tap: Folder, lists: tuple[str, str], path: str
+def test_jobs_file_that_cannot_be_read_is_refused(
+    tap: Folder, api: StandIn, path: str
 ) -> None:
-    """The sentence names the setting, on one line."""
-    settings: dict[str, Any] = {lists[1]: path}
-    assert f"`{lists[1]}`" in refusal(tap.run(**settings))
+    """Also beside a list: half of the jobs would be missing without a word."""
+    assert "`jobs_file`" in refusal(tap.run(job_ids=["a"], jobs_file=path))
+    assert not api.requests
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 @pytest.mark.parametrize("kind", ["device", "endless device", "pipe", "folder"])
-def test_a_jobs_file_that_is_no_regular_file_is_refused(
+def test_jobs_file_that_is_no_regular_file_is_refused(
     tap: Folder, api: StandIn, kind: str
 ) -> None:
     """Before it is opened: a pipe would wait for a writer, a device might not end."""
@@ -680,7 +622,7 @@ def test_a_jobs_file_that_is_no_regular_file_is_refused(
     assert not api.requests
 
 
-def test_a_jobs_file_of_more_than_64_mib_is_refused(tap: Folder, api: StandIn) -> None:
+def test_jobs_file_of_more_than_64_mib_is_refused(tap: Folder, api: StandIn) -> None:
     """It is a wrong path: 100,000 IDs are a few megabytes."""
     path = tap.write("jobs.txt", "a\n#")
     with path.open("ab") as file:
@@ -691,26 +633,7 @@ def test_a_jobs_file_of_more_than_64_mib_is_refused(tap: Folder, api: StandIn) -
     assert not api.requests
 
 
-def test_a_jobs_file_that_cannot_be_read_fails_a_run_that_has_a_list(
-    tap: Folder, api: StandIn
-) -> None:
-    """Half of the jobs would be missing without a word."""
-    add_jobs(api, "a")
-    assert "`jobs_file`" in refusal(tap.run(job_ids=["a"], jobs_file="no/such/file"))
-    assert not api.requests
-
-
 # Where the requests go
-
-
-@pytest.mark.parametrize("url", UNUSABLE_URLS)
-def test_an_api_url_that_is_no_safe_address_is_refused(
-    tap: Folder, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is sent, and a password in it is not shown."""
-    sent = requests_kept(monkeypatch)
-    assert "`api_url`" in refusal(tap.run(job_ids=["a"], api_url=url))
-    assert not sent
 
 
 def requests_kept(
@@ -729,58 +652,44 @@ def requests_kept(
     return sent
 
 
-@pytest.mark.parametrize(
-    ("url", "base"),
-    [
-        ("https://api.fullstory.com", "https://api.fullstory.com"),
-        ("https://api.eu1.fullstory.com/", "https://api.eu1.fullstory.com"),
-        (" https://api.fullstory.com ", "https://api.fullstory.com"),
-        ("HTTPS://api.fullstory.com", "https://api.fullstory.com"),
-        ("https://proxy.example:8443//", "https://proxy.example:8443"),
-        ("http://127.0.0.1:81", "http://127.0.0.1:81"),
-        ("http://127.1.2.3", "http://127.1.2.3"),
-        ("http://localhost:81/", "http://localhost:81"),
-        ("http://LOCALHOST", "http://localhost"),
-        ("http://[::1]:81", "http://[::1]:81"),
-        ("http://[::1]", "http://[::1]"),
-    ],
-)
-def test_https_goes_anywhere_and_http_to_this_machine(
-    tap: Folder, monkeypatch: pytest.MonkeyPatch, url: str, base: str
-) -> None:
+@pytest.mark.parametrize("url", UNUSABLE_URLS)
+def test_url_that_is_no_safe_address_is_refused(url: str) -> None:
+    """The error does not show a password that is in it."""
+    with pytest.raises(ConfigValidationError) as caught:
+        addresses.checked(url)
+    [sentence] = caught.value.errors
+    assert "`api_url`" in sentence
+    assert KEY not in sentence
+
+
+@pytest.mark.parametrize(("url", "base"), URLS.items())
+def test_https_goes_anywhere_and_http_to_this_machine(url: str, base: str) -> None:
     """With or without a port and a slash at the end."""
-    sent = requests_kept(monkeypatch)
-    tap.run(job_ids=["a"], api_url=url, max_attempts=1)
-    [(request, _)] = sent
-    assert request.url == f"{base}/v2/events/batch/a/imports"
+    assert addresses.checked(url) == base
 
 
-def test_the_default_is_fullstorys_own_address(
-    tap: Folder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/events/batch", "/gate/way/"])
+def test_url_with_a_path_is_refused(path: str) -> None:
+    """The sentence says that the tap adds the path itself."""
+    with pytest.raises(ConfigValidationError) as caught:
+        addresses.checked(f"https://api.fullstory.com{path}")
+    for text in ("`api_url`", "without a path", "/v2/"):
+        assert text in caught.value.errors[0]
+
+
+@pytest.mark.parametrize("unset", [{}, {"api_url": None}, {"api_url": ""}])
+def test_default_address_is_fullstorys_own(
+    tap: Folder, monkeypatch: pytest.MonkeyPatch, unset: dict[str, str | None]
 ) -> None:
     """Over TLS, with its certificate verified."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     sent = requests_kept(monkeypatch)
-    path = tap.write("config.json", {"api_key": KEY, "job_ids": "a", "max_attempts": 1})
-    run(["--config", str(path)])
-    assert sent
-    for request, _ in sent:
-        assert str(request.url).startswith("https://api.fullstory.com/v2/events/batch/")
-    for _, how in sent:
-        assert how["verify"] is True
-
-
-@pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/events/batch", "/gate/way/"])
-def test_an_api_url_with_a_path_is_refused(
-    tap: Folder, api: StandIn, path: str
-) -> None:
-    """The sentence says that the tap adds the path itself."""
-    add_jobs(api, "a")
-    sentence = refusal(tap.run(job_ids=["a"], api_url=f"{api.url}{path}"))
-    for text in ("`api_url`", "without a path", "/v2/"):
-        assert text in sentence
-    assert not api.requests
+    config = {"api_key": KEY, "job_ids": "a", "max_attempts": 1, **unset}
+    run(["--config", str(tap.write("config.json", config))])
+    [(request, how)] = sent
+    assert request.url == "https://api.fullstory.com/v2/events/batch/a/imports"
+    assert how["verify"] is True
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -819,19 +728,6 @@ def test_a_proxy_and_certificates_of_the_environment_serve_https(
     assert how["verify"] == str(bundle)
 
 
-@pytest.mark.parametrize("nothing", [None, ""])
-def test_an_address_that_nobody_has_set_is_fullstorys(
-    tap: Folder, monkeypatch: pytest.MonkeyPatch, nothing: str | None
-) -> None:
-    """As with the other settings."""
-    sent = requests_kept(monkeypatch)
-    config = {"api_key": KEY, "job_ids": "a", "max_attempts": 1, "api_url": nothing}
-    run(["--config", str(tap.write("config.json", config))])
-    assert sent
-    for request, _ in sent:
-        assert str(request.url).startswith("https://api.fullstory.com/")
-
-
 @pytest.mark.parametrize("url", ["https://api.fullstory.com", None])
 def test_a_netrc_file_does_not_replace_the_key(
     tap: Folder,
@@ -856,7 +752,7 @@ def test_a_netrc_file_does_not_replace_the_key(
 @pytest.mark.parametrize(
     "form", ["{}", "Basic {}", "basic {}", "BASIC   {}", " Basic {} ", "{}\n", "\t{}"]
 )
-def test_the_key_is_sent_as_it_is_with_or_without_basic(
+def test_key_is_sent_as_it_is_with_or_without_basic(
     tap: Folder, api: StandIn, form: str
 ) -> None:
     """People paste it in either form."""
@@ -870,7 +766,7 @@ def test_the_key_is_sent_as_it_is_with_or_without_basic(
     ("settings", "user_agent"),
     [({}, DEFAULTS["user_agent"]), ({"user_agent": "mine/2 (x)"}, "mine/2 (x)")],
 )
-def test_the_user_agent_is_sent(
+def test_user_agent_is_sent(
     tap: Folder, api: StandIn, settings: dict[str, Any], user_agent: str
 ) -> None:
     """To the pages and to the status."""
