@@ -496,10 +496,11 @@ def test_job_ids_that_cannot_be_used_are_refused(
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_sentence_says_which_entry_is_wrong(tap: Folder, kind: str) -> None:
     """Among thousands it would be hard to find."""
-    sentence = refusal(tap.run(**{SETTINGS[kind]: ["a", "b", "", "c"]}))
-    assert f"`{SETTINGS[kind]}`, entry 3" in sentence
     path = tap.write("jobs.txt", "a\n# comment\n..\n")
-    assert f"`{FILES[kind]}`, line 3" in refusal(tap.run(**{FILES[kind]: str(path)}))
+    wrong: dict[str, Any] = {SETTINGS[kind]: ["a", "b", "", "c"]}
+    assert f"`{SETTINGS[kind]}`, entry 3" in refusal(tap.run(**wrong))
+    wrong = {FILES[kind]: str(path)}
+    assert f"`{FILES[kind]}`, line 3" in refusal(tap.run(**wrong))
 
 
 # The jobs file
@@ -542,7 +543,8 @@ def test_jobs_file_is_joined_with_the_list(
     add_jobs(api, "a", "b", "c")
     tap.streams = (f"imported_{kind}",)
     path = tap.write("jobs.txt", "c\na\n")
-    done = tap.run(**{SETTINGS[kind]: ["b", "a"], FILES[kind]: str(path)})
+    given: dict[str, Any] = {SETTINGS[kind]: ["b", "a"], FILES[kind]: str(path)}
+    done = tap.run(**given)
     assert done.status == 0
     assert asked_job_ids(api, kind) == ["b", "a", "c"]
 
