@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SEED = os.environ.get("CHAOS_SEED", "1")
 TRIALS = int(os.environ.get("CHAOS_TRIALS", "0"))
 TRIALS_OF_A_TEST = 20
-SECONDS_TO_END = 2.0
+SECONDS_TO_END = 6.0
 SECONDS_TO_START = 1.5  # about: so that some signals come before Python is ready
 BLOCK = 65_536
 TEXT = "y" * 200
