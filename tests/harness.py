@@ -14,7 +14,6 @@ import subprocess
 import sys
 import threading
 import time
-import traceback
 import warnings
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -319,9 +318,9 @@ def run(
             TapFullstoryImports.cli.main(arguments, prog_name=TapFullstoryImports.name)
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
-        except crash:
+        except crash as error:
             status = 1
-            traceback.print_exc()
+            sys.excepthook(type(error), error, error.__traceback__)
     done = Run(status, sink.getvalue(), err.buffer.getvalue().decode())
     given.may_crash = bool(crash)
     check(done.stdout, done.stderr, status, given)

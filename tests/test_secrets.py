@@ -373,13 +373,13 @@ def test_crash_does_not_make_the_key_appear(
     """The traceback of a defect is shown without the key."""
 
     def crash(_: object) -> None:
-        raise RuntimeError("a defect")
+        raise RuntimeError(f"a defect, {KEY}")
 
     monkeypatch.setattr(streams, "is_canonical", crash)
     api.add(Job("a", rows=make_events(1)))
     done = run(tap.arguments(job_ids=["a"]), crash=RuntimeError)
     assert done.status == 1
-    assert "a defect" in done.stderr
+    assert "RuntimeError: a defect, ***" in done.stderr
     assert_hidden(done)
 
 
