@@ -68,6 +68,4 @@ class Ending:
             time.sleep(END_SECONDS / 50)
             if self._writer.is_writing and clock.now() - asked < TARGET_SECONDS:
                 idle_since = time.monotonic()
-            elif self._writer.is_writing:
-                break
         os._exit(128 + (self._signal or 0))

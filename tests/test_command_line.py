@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -279,6 +281,18 @@ def test_records_are_written_after_a_second_while_the_next_page_hangs(
     assert b'"STATE"' not in head
     process.terminate()
     assert process.collect(head).status == 143
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_threads_share_one_heap(
+    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the memory of thousands of pages would stay with the fetching threads."""
+    library = Mock()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
+    api.add(Job("a", rows=make_events(1)))
+    assert tap.run(job_ids=["a"]).status == 0
+    library.mallopt.assert_called_once_with(-8, 1)
 
 
 # --catalog

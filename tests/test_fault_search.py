@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tests.stand_in import Request
 
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
-EXAMPLES_OF_A_TEST = 40
+EXAMPLES_OF_A_TEST = 25
 SPEED = 2_000.0
 SECONDS_PER_RUN = 40
 SECONDS_PER_REQUEST = 0.5

@@ -82,6 +82,14 @@ ROWS = st.lists(
 ).map(lambda rows: f"[{','.join(rows)}]")
 
 
+# What no encoder writes and a server may send all the same.
+ODD = [
+    *(b"\x00", b"\n", b"\r", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\\", b'"'),
+    *(b"\\u0000", b"\\ud83d", b"\\udca9", b"NaN", b"1e999", b"-0", b"01", b"[" * 2_000),
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"results":[{}],', b'"total_records":"7"'),
+]
+
+
 @st.composite
 def pages(draw: st.DrawFn) -> bytes:
     """The body of an answer: a page, more or less."""
@@ -105,7 +113,8 @@ def pages(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
         place = draw(st.integers(0, len(body)))
         end = place + draw(st.sampled_from([0, 0, 1, 2, 9]))
-        body = body[:place] + draw(st.binary(max_size=3)) + body[end:]
+        odd = draw(st.binary(max_size=3) | st.sampled_from(ODD))
+        body = body[:place] + odd + body[end:]
     return body
 
 

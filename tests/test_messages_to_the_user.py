@@ -80,7 +80,7 @@ def test_long_job_says_how_far_it_is_every_ten_seconds(
         assert match[2] or match[1] == "0"
         counts.append(int(match[1]))
     assert counts == sorted(counts)
-    assert 8 <= counts[-1] < 12
+    assert counts[-1] >= 8
 
 
 def test_single_long_answer_leaves_no_silence(api: StandIn, tap: Folder) -> None:

@@ -166,6 +166,25 @@ def test_second_reading_with_fewer_rows_warns_that_old_ones_stay(
     assert re.search(r"\b5\b.*\b3\b|\b3\b.*\b5\b", warning)
 
 
+def test_last_reading_with_fewer_rows_than_any_warns(tap: Folder, api: StandIn) -> None:
+    """Of three readings, the first one had the most rows."""
+    early = (("abcdef", "7"), ("abc", "4"))
+    script: Script = {
+        "imports": [
+            Answer(body={"results": rows(names), "total_records": total})
+            for names, total in early
+        ]
+    }
+    words: list[str | None] = ["PROCESSING", "COMPLETED", "PROCESSING"]
+    api.add(Job("a", rows("bcde"), script=script, words=words))
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.completed() == {"a": 4}
+    [warning] = [line for line in run.warnings if "target" in line]
+    assert "had 6 rows, the last one 4" in warning
+
+
 def test_second_reading_with_as_many_rows_or_more_does_not_warn(
     tap: Folder, api: StandIn
 ) -> None:

@@ -186,11 +186,12 @@ def in_shell(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("before", "errexit"),
-    [(None, ""), (SAVED, "set -e\n")],
-    ids=["first run", "later run, set -e"],
+    ("kind", "before", "errexit"),
+    [
+        *((kind, SAVED, "set -e\n") for kind in TARGETS),
+        *((kind, None, "") for kind in ("takes all", "dies before its first state")),
+    ],
 )
-@pytest.mark.parametrize("kind", TARGETS)
 def test_the_recipe_leaves_a_whole_state_whatever_the_target_does(
     tap: Folder, api: StandIn, kind: str, before: object, errexit: str
 ) -> None:

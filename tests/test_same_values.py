@@ -1,4 +1,4 @@
-"""A row leaves with the same values whether or not something is done to it."""
+"""A row leaves with the same values by the short path and by the SDK's."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tap_fullstory_imports.conform import row_type
+from tap_fullstory_imports.fullstory.pages import page_of, rows_check
+from tap_fullstory_imports.schemas import SCHEMAS
 from tests.harness import selecting
-from tests.stand_in import Job
+from tests.stand_in import Job, make_events
 
 if TYPE_CHECKING:
     from tests.harness import Folder, Run
@@ -83,17 +88,21 @@ def records(run: Run) -> list[dict[str, Any]]:
 def on_all_paths(tap: Folder, api: StandIn, *rows: str) -> list[list[dict[str, Any]]]:
     """The records of a job with these rows: untouched, mapped, a field deselected."""
     api.add(Job("a", raw_pages=[f"[{row}]" for row in rows], total=len(rows)))
-    catalog = selecting("imported_events", without="schema")
-    maps = {"imported_events": {"more": "job_id"}}
-    changes: list[dict[str, Any]] = [{}, {"stream_maps": maps}, {"catalog": catalog}]
-    found = []
-    for change in changes:
-        run = tap.run(job_ids=["a"], max_attempts=2, **change)
-        assert run.status == 0, run.stderr
-        found.append(records(run))
+    found = [records(run) for run in runs_on_all_paths(tap)]
     for record in found[1]:
         assert record.pop("more") == "a"
     return found
+
+
+def runs_on_all_paths(tap: Folder) -> list[Run]:
+    """Runs that read job `a`: untouched, mapped, a field deselected."""
+    catalog = selecting("imported_events", without="schema")
+    maps = {"imported_events": {"more": "job_id"}}
+    changes: list[dict[str, Any]] = [{}, {"stream_maps": maps}, {"catalog": catalog}]
+    runs = [tap.run(job_ids=["a"], max_attempts=2, **change) for change in changes]
+    for run in runs:
+        assert run.status == 0, run.stderr
+    return runs
 
 
 @settings(
@@ -128,3 +137,23 @@ def test_odd_value_leaves_all_paths_as_the_same_json(
 
     for (record,) in on_all_paths(tap, api, f'{{"properties":{{"n":{written}}}}}'):
         assert record["properties"] == {"n": expected}
+
+
+def test_state_is_written_as_often_on_all_paths(tap: Folder, api: StandIn) -> None:
+    """After every ten thousand records, and at the end."""
+    api.add(Job("a", rows=[{"name": "x"}] * 25_000, page_size=3_000))
+    for run in runs_on_all_paths(tap):
+        kinds = [message["type"] for message in run.messages]
+        places = [place for place, kind in enumerate(kinds) if kind == "STATE"]
+        assert places == [10_001, 20_002, len(kinds) - 1]
+
+
+@pytest.mark.parametrize("end", ["", "\n", " \r\n"])
+def test_page_on_one_line_takes_the_short_path(end: str) -> None:
+    """Also if its line is ended, as many servers do."""
+    response = requests.Response()
+    body = json.dumps({"results": make_events(3)}) + end
+    response._content = body.encode()  # noqa: SLF001 - as the tap does
+    check = rows_check(row_type(SCHEMAS.fetch_schema("imported_events")))
+    (row, *_) = page_of(response, split=check).rows
+    assert {type(value) for value in row.values()} == {msgspec.Raw}

@@ -106,13 +106,12 @@ class JobQueue:
         due, _, job = self._waiting[0]
         return job, max(0.0, due - now)
 
-    def give_up(self, now: float, ended_at: float, *, asks: bool) -> list[Job]:
+    def give_up(self, now: float, ended_at: float) -> list[Job]:
         """Stop waiting for unfinished jobs, but ask each of them a last time.
 
         Args:
             now: The time.
             ended_at: When the last job ended. An older status may have changed since.
-            asks: Whether to ask a last time.
 
         Returns:
             The jobs that are not asked again, for example because of a recent answer.
@@ -123,7 +122,7 @@ class JobQueue:
             is_old = now - job.asked >= next(retry.poll_waits())
             if job.pending is not None:
                 is_old = job.asked < ended_at
-            if asks and is_old:
+            if is_old:
                 self._polls.append(job)
             else:
                 not_asked.append(job)

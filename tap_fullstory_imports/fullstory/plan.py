@@ -147,7 +147,7 @@ class Plan:
             return []
         if not self.budget.is_spent and not queue.has_only_statuses:
             return []
-        jobs = queue.give_up(now, self._ended_at, asks=self.budget.limit > 0)
+        jobs = queue.give_up(now, self._ended_at)
         return [event for job in jobs for event in self._end_unfinished(job)]
 
     def _end_unfinished(self, job: Job) -> list[Event]:
