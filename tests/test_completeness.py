@@ -110,6 +110,8 @@ def test_warn_bookmarks_an_incomplete_job_and_says_both_numbers(
     [warning] = run.warnings
     for part in ("Job a", "5 rows", " 6", " 8 "):
         assert part in warning
+    assert "attempt" not in warning
+    assert run.summary["retries"] == 0
 
 
 def test_missing_rows_fail_the_job(api: StandIn, tap: Folder) -> None:

@@ -74,6 +74,14 @@ def test_capital_digits_are_digits() -> None:
     assert json.loads(replace_unstorable(body)) == "\U0001f600\ufffdA\ufffd\ud7ff\ue000"
 
 
+@pytest.mark.parametrize("form", ["\\u%04x ", "\\u%04X "])
+def test_every_lone_surrogate_is_replaced(form: str) -> None:
+    """From the first to the last one, in small and in capital digits."""
+    codes = range(0xD800, 0xE000)
+    body = f'"{"".join(form % code for code in codes)}"'.encode()
+    assert json.loads(replace_unstorable(body)) == "\ufffd " * len(codes)
+
+
 @pytest.mark.parametrize("is_mapped", [False, True])
 @pytest.mark.parametrize("stream", ["imported_events", "import_errors"])
 def test_replace_replaces_unstorable_characters(
