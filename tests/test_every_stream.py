@@ -99,6 +99,26 @@ def test_rows_leave_as_they_came_with_unknown_fields(
 
 
 @of_lists
+def test_columns_of_other_types_are_valid_by_the_schema(
+    tap: Folder, api: StandIn, stream: Stream
+) -> None:
+    """A target that does not check the rows gets the types that SCHEMA promises."""
+    odd: list[Any] = [5, -0.5, 10**30, True, None]
+    odd += ["text", "", [], [{"a": None}], {}, {"a": [1]}]
+    job = stream.job("a", len(odd))
+    for row, value in zip(stream.rows(job), odd, strict=True):
+        row.update(dict.fromkeys(row, value))
+    api.add(job)
+    run = read(tap, stream, ["a"])
+    assert run.status == 0, run.stderr
+    (schema,) = run.of_type("SCHEMA")
+    records = run.records(stream.name)
+    assert len(records) == len(odd)
+    for record in records:
+        Draft202012Validator(schema["schema"]).validate(record)
+
+
+@of_lists
 def test_a_job_that_is_processing_is_waited_for(
     tap: Folder, api: StandIn, stream: Stream
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.odd_rows import NESTED_ROWS, ODD_ROWS, STORED, UNSTORABLE
 from tests.postgres_server import TIME_ZONE, Postgres
 from tests.project import TAP, Project, blocks, exact, filled_in, settings_for
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
@@ -21,28 +22,6 @@ TARGET = "target-postgres"
 HEADING = "Into PostgreSQL"
 FAILURES = make_failures(7)
 PAGES_WRITTEN = 30
-# The numbers are those that a double would change.
-ODD_ROWS: list[dict[str, Any]] = [
-    {"name": "only a name"},
-    {"name": None, "timestamp": None, "user": None, "properties": {}},
-    {"name": "no time", "timestamp": "yesterday"},
-    {
-        "name": "quote \" ' \\ tab \t line \n bell \x07 🧢 %s :x {y} \\N",
-        "timestamp": "0001-01-01T00:00:00Z",
-        "properties": {
-            "text": 'a "b" \\ c \\u0000 \n\t\x1f 帽子 🧢',
-            "whole": 123456789012345678901234567890,
-            "user": {"select": [1, [2, {"table": None}]], "": True},
-        },
-    },
-    {"name": "late", "timestamp": "9999-12-31T23:59:59.999999Z"},
-    {"name": "offset", "timestamp": "2026-03-29T02:30:00.123+02:00"},
-]
-UNSTORABLE = {"name": "a\x00b", "properties": {"deep": [{"k\x00": "x\ud800y\x00"}]}}
-STORED = {
-    "name": "a\ufffdb",
-    "properties": {"deep": [{"k\ufffd": "x\ufffdy\ufffd"}]},
-}
 TYPES = """
     select column_name, data_type from information_schema.columns
     where table_schema = 'fullstory' and table_name = '{}'
@@ -104,7 +83,7 @@ def api() -> Iterator[StandIn]:
     hang = {f"imports:{PAGES_WRITTEN}": [Answer(hang=True)]}
     with StandIn(
         Job("large", rows=make_events(8000), page_size=200, script=hang),
-        Job("odd", rows=ODD_ROWS),
+        Job("odd", rows=ODD_ROWS + NESTED_ROWS),
         Job("partly", rows=make_events(20), failures=FAILURES, status="FAILED"),
     ) as stand_in:
         yield stand_in
@@ -169,7 +148,7 @@ class TestIntoPostgres:
                 if postgres.query(exists)[0]["yes"]:
                     loaded = postgres.query(count)[0]["count"]
             os.killpg(run.pid, signal.SIGKILL)
-        assert 0 < loaded < 8026
+        assert 0 < loaded < 8020
 
     def test_the_next_run_completes_it(
         self, project: Project, postgres: Postgres, api: StandIn
@@ -184,10 +163,10 @@ class TestIntoPostgres:
         )
         assert done.returncode == 0, done.stderr
         assert_loaded(postgres, "large", make_events(8000))
-        assert_loaded(postgres, "odd", ODD_ROWS)
+        assert_loaded(postgres, "odd", ODD_ROWS + NESTED_ROWS)
         assert_loaded(postgres, "partly", make_events(20))
         total = postgres.query("select count(*) from fullstory.imported_events")
-        assert total == [{"count": 8026}]
+        assert total == [{"count": 8020 + len(ODD_ROWS + NESTED_ROWS)}]
 
     def test_the_other_streams_are_loaded(self, postgres: Postgres) -> None:
         """The failed events, and the jobs with their times."""
@@ -213,7 +192,7 @@ class TestIntoPostgres:
             {"job_id": job_id, "status": status, **times, **counts(*numbers)}
             for job_id, status, *numbers in (
                 ("large", "COMPLETED", 8000, 0),
-                ("odd", "COMPLETED", 6, 0),
+                ("odd", "COMPLETED", len(ODD_ROWS + NESTED_ROWS), 0),
                 ("partly", "FAILED", 20, 7),
             )
         ]
@@ -274,16 +253,17 @@ class TestIntoPostgres:
             postgres,
             api,
             TAP_FULLSTORY_IMPORTS_UNSTORABLE_CHARACTERS="replace",
+            TARGET_POSTGRES_VALIDATE_RECORDS="true",
         )
         assert done.returncode == 0, done.stderr
         assert_loaded(postgres, "nul", [{"name": "before"}, STORED])
 
-    def test_times_are_utc_without_copy_too(
+    def test_values_are_the_same_with_the_check_and_without_copy(
         self, project: Project, postgres: Postgres, api: StandIn
     ) -> None:
-        """Though the server's time zone is another."""
+        """Times are UTC, though the server's time zone is another."""
         assert postgres.query(ZONE) == [{"setting": TIME_ZONE}]
-        api.add(Job("inserted", rows=make_events(5)))
+        api.add(Job("inserted", rows=ODD_ROWS))
         done = project.run_pipeline(
             api,
             "inserted",
@@ -293,10 +273,11 @@ class TestIntoPostgres:
                 **postgres.settings,
                 "MELTANO_ENVIRONMENT": "prod",
                 "TARGET_POSTGRES_USE_COPY": "false",
+                "TARGET_POSTGRES_VALIDATE_RECORDS": "true",
             },
         )
         assert done.returncode == 0, done.stderr
-        assert_loaded(postgres, "inserted", make_events(5))
+        assert_loaded(postgres, "inserted", ODD_ROWS)
 
     @staticmethod
     def run_nul(

@@ -11,11 +11,13 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.odd_rows import NESTED_ROWS, ODD_ROWS
 from tests.project import TAP, blocks, exact, filled_in, settings_for
 from tests.snowflake_project import PROD, TARGET, Snowflake
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
@@ -57,6 +59,8 @@ def api() -> Iterator[StandIn]:
     with StandIn(
         Job("whole", rows=make_events(250)),
         Job("partly", rows=make_events(20), failures=FAILURES, status="FAILED"),
+        Job("odd", rows=ODD_ROWS + NESTED_ROWS),
+        Job("checked", rows=ODD_ROWS),
     ) as stand_in:
         yield stand_in
 
@@ -86,17 +90,31 @@ def loaded_events(snowflake: Snowflake, job_id: str, schema: str = "FULLSTORY") 
 
 def source_events(count: int) -> Any:
     """The same events as the stand-in sends them, times as Snowflake shows them."""
+    return as_loaded(make_events(count))
+
+
+def as_loaded(events: list[dict[str, Any]]) -> Any:
+    """Events as `loaded_events` returns them."""
     return [
-        exact({**event, "timestamp": shown(event["timestamp"])})
-        for event in make_events(count)
+        exact(
+            {
+                "name": event["name"],
+                "timestamp": shown(event.get("timestamp")),
+                **{
+                    name: event[name] for name in OBJECTS if event.get(name) is not None
+                },
+            }
+        )
+        for event in events
     ]
 
 
-def shown(text: str) -> str:
+def shown(text: str | None) -> str | None:
     """A time as a database shows it: without its zone, which is UTC."""
-    whole, _, fraction = text.removesuffix("Z").replace("T", " ").partition(".")
-    fraction = fraction.ljust(6, "0")
-    return whole if int(fraction or 0) == 0 else f"{whole}.{fraction}"
+    if text is None or text == "yesterday":
+        return None
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def test_the_commands_of_the_readme_load_all_values(
@@ -199,7 +217,7 @@ def same(loaded: Any, value: Any) -> bool:
 
 
 def test_rows_that_come_again_are_merged(snowflake: Snowflake, api: StandIn) -> None:
-    """A second run asks for nothing; one that reads all again doubles nothing."""
+    """A second run asks for nothing; one that reads again doubles nothing."""
     api.clear()
     settings = {**settings_for(api, "whole", "partly"), **snowflake.settings}
     command = ("meltano", "--environment=prod", "run")
@@ -208,26 +226,31 @@ def test_rows_that_come_again_are_merged(snowflake: Snowflake, api: StandIn) -> 
     assert done.returncode == 0, done.stderr
     assert api.requests == []
     again = (*command, "--full-refresh", "fullstory-to-snowflake")
+    settings |= settings_for(api, "whole", "odd")
     done = snowflake.project.run(*again, **settings, **snowflake.place)
     assert done.returncode == 0, done.stderr
-    assert {request.job_id for request in api.requests} == {"whole", "partly"}
+    assert {request.job_id for request in api.requests} == {"whole", "odd"}
     assert loaded_events(snowflake, "whole") == source_events(250)
+    assert loaded_events(snowflake, "odd") == as_loaded(ODD_ROWS + NESTED_ROWS)
     assert "merge" in snowflake.statements()
 
 
 def test_rows_are_appended_by_copy_if_so_set(
     snowflake: Snowflake, api: StandIn
 ) -> None:
-    """The target's other way."""
+    """The target's other way, and with its check the same values."""
     done = snowflake.load(
         api,
         "whole",
+        "checked",
         suffix="copy",
+        TARGET_SNOWFLAKE_VALIDATE_RECORDS="true",
         TARGET_SNOWFLAKE_LOAD_METHOD="append-only",
         TARGET_SNOWFLAKE_DEFAULT_TARGET_SCHEMA="APPENDED",
     )
     assert done.returncode == 0, done.stderr
     assert loaded_events(snowflake, "whole", "APPENDED") == source_events(250)
+    assert loaded_events(snowflake, "checked", "APPENDED") == as_loaded(ODD_ROWS)
     statements = snowflake.statements()
     assert "copy" in statements
     assert "merge" not in statements
