@@ -210,7 +210,6 @@ def output_of(stream: JobStream, writer: BufferedWriter) -> Output:
         type(first) is SameRecordTransform
         and not others
         and not first.flattening_enabled
-        and first.stream_alias == stream.name
         and all(stream.mask.values())
     )
     return (PlainRecords if is_plain else MappedRecords)(stream, writer)

@@ -394,6 +394,8 @@ def test_a_catalog_of_full_tables_is_still_read_incrementally(
         '{"streams": [{"tap_stream_id": "imported_events", "metadata": 5}]}',
         '{"streams": [{"tap_stream_id": "imported_events", "metadata": [5]}]}',
         pytest.param("[" * 100_000, id="nested deeply"),
+        pytest.param('{"streams":' * 10_000 + "1" + "}" * 10_000, id="deep objects"),
+        pytest.param('{"streams": [{"stream": ' + "9" * 5_000 + "}]}", id="digits"),
         {"streams": []},
         {"streams": [{"tap_stream_id": "users", "stream": "users", "schema": {}}]},
         pytest.param(harness.selecting(), id="selects no stream"),

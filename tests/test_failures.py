@@ -149,28 +149,15 @@ def test_redirect_is_not_followed_and_names_api_url(
     assert len(api.asked("a")) == 1
 
 
-def test_redirect_to_the_same_server_is_not_followed(api: StandIn, tap: Folder) -> None:
-    answer = Answer(
-        status=307, headers={"Location": f"{api.url}/v2/events/batch/b/imports"}
-    )
-
-    run = run_with(api, tap, {"imports": [answer]})
-
-    assert_only_a_failed(run, "redirect", "`api_url`")
-    assert run.places("a") == []
-    assert len(api.requests) == 3
-
-
 # What the API does not know
 
 
-@pytest.mark.parametrize("attempts", [1, 5])
 def test_missing_job_fails_and_the_message_says_what_to_do(
-    api: StandIn, tap: Folder, attempts: int
+    api: StandIn, tap: Folder
 ) -> None:
     api.add(Job("b", rows=ROWS))
 
-    run = tap.run(job_ids=["a", "b"], max_attempts=attempts)
+    run = tap.run(job_ids=["a", "b"])
 
     assert_only_a_failed(run, "404", "resource_not_found", "`missing_jobs`", "`skip`")
     assert len(api.asked("a")) == 1
@@ -334,17 +321,6 @@ def test_request_that_hangs_once_is_tried_again(api: StandIn, tap: Folder) -> No
     assert run.status == 0
     assert run.places("a") == list(range(6))
     assert run.completed() == {"a": 6, "b": 6}
-
-
-def test_answer_that_trickles_is_bounded_as_a_whole(api: StandIn, tap: Folder) -> None:
-    body = {"results": [], "total_records": "0", "padding": "x" * 1_000}
-    script: Script = {"imports": [Answer(body=body, trickle=0.01)]}
-
-    run = run_with(api, tap, script, attempts=1, request_timeout=0.3)
-
-    assert_only_a_failed(run, "0.3 s")
-    first, *_, last = (request.at for request in api.requests)
-    assert last - first < 3
 
 
 def test_job_that_always_fails_later_is_read_up_to_there(

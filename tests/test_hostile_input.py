@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import run
 from tests.stand_in import Answer, Job, make_events
 
 if TYPE_CHECKING:
@@ -33,42 +31,6 @@ def test_jobs_file_of_100_000_lines_is_read_to_its_last_one(
     assert result.status == 0, result.stderr[-2_000:]
     assert [request.job_id for request in api.requests] == unread
     assert result.completed() == dict.fromkeys(job_ids, 1)
-
-
-@pytest.mark.parametrize("option", ["--config", "--state", "--catalog"])
-@pytest.mark.parametrize(
-    "content",
-    [
-        "[" * DEEP + "]" * DEEP,
-        '{"a":' * DEEP + "1" + "}" * DEEP,
-        '{"bookmarks":' * DEEP + "1" + "}" * DEEP,
-        '{"streams":' * DEEP + "1" + "}" * DEEP,
-        '{"streams": [{"stream": ' + "9" * 5_000 + "}]}",
-        b"\x89PNG\r\n\x1a\n\x00\x00",
-        b"\xff\xfe{\x00}\x00",
-        b"",
-        '{"a": NaN, "a": ' + "9" * 5_000 + "}",
-    ],
-    ids=range(9),
-)
-def test_deep_or_binary_file_is_refused(
-    tap: Folder, api: StandIn, option: str, content: str | bytes
-) -> None:
-    """All three are refused."""
-    api.add(Job("a", rows=make_events(2)))
-    path = str(tap.write("odd", content))
-    arguments = [option, path]
-    if option != "--config":
-        arguments = tap.arguments(*arguments, job_ids=["a"])
-    if option == "--catalog":
-        place = arguments.index("--catalog")
-        del arguments[place : place + 2]
-        arguments += ["--catalog", path]
-    result = run(arguments)
-    assert len(result.stderr) < 10_000
-    assert result.status != 0
-    assert not api.requests
-    assert result.stdout == b""
 
 
 def test_text_of_20_megabytes_leaves_as_it_came(tap: Folder, api: StandIn) -> None:
@@ -129,31 +91,30 @@ def test_last_of_duplicate_keys_of_a_page_counts(tap: Folder, api: StandIn) -> N
         api.clear()
 
 
-@pytest.mark.parametrize("digits", [1_000, 3_990, 4_100, 5_000, 100_000])
 @pytest.mark.parametrize("form", ['"{}"', "{}", "-{}", "1e{}", "{}.5"])
 def test_total_of_very_many_digits_is_compared_or_counts_as_none(
-    tap: Folder, api: StandIn, digits: int, form: str
+    tap: Folder, api: StandIn, form: str
 ) -> None:
-    """The job is complete by the count of its status, or fails in words."""
-    total = form.format("9" * digits)
-    body = f'{{"results":[{{"name":"x"}}],"total_records":{total}}}'
-    status: dict[str, Any] = {"imports": 1, "errors": 0, "job": {"status": "COMPLETED"}}
-    api.add(
-        Job(
-            "a",
-            script={
-                "imports": [Answer(body=body)] * 9,
-                "status": [Answer(body=json.dumps(status))] * 9,
-            },
-        ),
-        Job("b", rows=make_events(1)),
-    )
-    result = tap.run(job_ids=["a", "b"], max_attempts=2)
-    assert result.completed()["b"] == 1
-    if result.status:
-        assert result.errors[0].startswith("Job a failed: ")
-    else:
-        assert result.completed() == {"a": 1, "b": 1}
+    """A job is complete by the count of its status, or fails in words."""
+    status = '{"imports":1,"errors":0,"job":{"status":"COMPLETED"}}'
+    job_ids = [str(digits) for digits in (1_000, 3_990, 4_100, 5_000, 100_000)]
+    for digits in job_ids:
+        total = form.format("9" * int(digits))
+        body = f'{{"results":[{{"name":"x"}}],"total_records":{total}}}'
+        script: dict[str, list[Answer | None]] = {
+            "imports": [Answer(body=body)] * 9,
+            "status": [Answer(body=status)] * 9,
+        }
+        api.add(Job(digits, script=script))
+    api.add(Job("b", rows=make_events(1)))
+    result = tap.run(job_ids=["b", *job_ids], max_attempts=2)
+    completed = {"b", *result.completed()}
+    assert result.completed() == dict.fromkeys(completed, 1)
+    for job_id in {*job_ids} - completed:
+        assert any(
+            "failed" in error and job_id in error.split(": ")[0]
+            for error in result.errors
+        )
 
 
 def test_count_of_very_many_digits_in_a_status_fails_its_job_in_words(

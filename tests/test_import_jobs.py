@@ -74,6 +74,7 @@ def test_a_job_that_is_processing_is_recorded_and_read_again(
         f"failed_{stream.kind}": 0,
     }
     assert first.completed(stream.name) == {"b": 1}
+    assert first.about("a", stream.name)[-1].startswith("Job a: 1 row in 1 page, ")
     assert first.summary["seconds waited"] < 30
 
     api.add(stream.job("a"))

@@ -8,10 +8,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from yaml import safe_load
 
 from benchmarks import results
 from benchmarks.measure import Run
@@ -40,52 +39,6 @@ def table(heading: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in line.removeprefix("|").rstrip("|").split("|")]
 
 
-def meltano_extractor() -> dict[str, Any]:
-    """The tap as the Meltano project defines it."""
-    project = safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    (extractor,) = project["plugins"]["extractors"]
-    assert isinstance(extractor, dict)
-    return extractor
-
-
-def test_the_settings_are_those_of_the_tap() -> None:
-    """Names, defaults and meanings, word for word."""
-    rows = {name.strip("`"): rest for name, *rest in table("Settings")}
-    assert rows.keys() == SCHEMA["properties"].keys()
-    for name, field in SCHEMA["properties"].items():
-        default, meaning = rows[name]
-        assert meaning == field["description"]
-        if name in SCHEMA["required"]:
-            assert default == "required"
-        elif name == "user_agent":
-            assert default == "`tap-fullstory-imports/<version>`"
-        elif "default" in field:
-            shown = field["default"]
-            shown = shown if isinstance(shown, str) else json.dumps(shown)
-            assert default == f"`{shown}`"
-        else:
-            assert default == ""
-
-
-def test_the_settings_are_those_of_the_meltano_project() -> None:
-    """All of them, those of the SDK too, the secret one marked."""
-    settings = {one["name"]: one for one in meltano_extractor()["settings"]}
-    about = json.loads(run(["--about", "--format=json"]).stdout)["settings"]
-    assert {name.split(".")[0] for name in settings} == about["properties"].keys()
-    for name, field in SCHEMA["properties"].items():
-        setting = settings[name]
-        assert " ".join(setting["description"].split()) == field["description"]
-        assert setting["label"] == field["title"]
-        assert setting.get("sensitive", False) is field.get("secret", False)
-        assert "value" not in setting, "defaults stand in the tap alone"
-
-
-def test_the_capabilities_are_those_of_the_meltano_project() -> None:
-    """Meltano does only what it is told that the tap can do."""
-    about = json.loads(run(["--about", "--format=json"]).stdout)
-    assert meltano_extractor()["capabilities"] == sorted(about["capabilities"])
-
-
 def test_the_streams_are_those_of_the_catalog() -> None:
     """With their endpoints and keys."""
     catalog = json.loads(run(["--discover"]).stdout)
@@ -112,12 +65,6 @@ def test_the_commands_of_make_exist(target: str) -> None:
     """Every one that it names."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:", makefile, re.MULTILINE)
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
-def test_the_files_that_it_links_to_exist(link: str) -> None:
-    """Every one of them."""
-    assert (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("path", sorted({*re.findall(r"`(tests/\w+\.py)`", README)}))

@@ -317,13 +317,16 @@ def test_settings_without_a_job_are_refused(
         *("", "{", f'{{"api_key": "{KEY}', f'{{"api_key": {KEY}}}', KEY),
         *(f'["{KEY}"]', "[1]", "null", "5", f'"{KEY}"', b"\xff\xfe"),
         pytest.param("[" * 100_000, id="nested deeply"),
+        pytest.param('{"api_key":' * 10_000 + "1" + "}" * 10_000, id="deep objects"),
+        pytest.param('{"a": NaN, "a": ' + "9" * 5_000 + "}", id="many digits"),
     ],
 )
 def test_broken_file_of_settings_is_refused_and_not_quoted(
     tap: Folder, content: str | bytes
 ) -> None:
-    path = tap.write("broken.json", content)
-    assert "`--config`" in refusal(run(["--config", str(path)]))
+    done = run(["--config", str(tap.write("broken.json", content))])
+    assert "`--config`" in refusal(done)
+    assert len(done.stderr) < 10_000
 
 
 @pytest.mark.parametrize("path", ["/no/such/file", "/"])

@@ -190,7 +190,12 @@ def test_damaged_state_is_an_error_before_any_request(
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "no JSON", '{"bookmarks": ', "NaN", b"\xff\xfe", "[" * 100_000]
+    "text",
+    [
+        *("", " \n", "no JSON", '{"bookmarks": ', "NaN", b"\xff\xfe"),
+        pytest.param("[" * 100_000, id="nested deeply"),
+        pytest.param('{"bookmarks":' * 10_000 + "1" + "}" * 10_000, id="deep objects"),
+    ],
 )
 def test_state_that_is_not_json_is_an_error_before_any_request(
     api: StandIn, tap: Folder, text: str | bytes
