@@ -88,15 +88,16 @@ class Report:
     def start(
         self, stream: str, kind: str, todo: list[str], already_read: list[str]
     ) -> None:
-        """Say how many jobs of a stream are read now."""
-        self.summary.start(stream, kind, already_read)
+        """Say how many jobs of a stream are read now, if there are any."""
+        self.summary.start(stream, kind, todo, already_read)
         self._progress.add(kind, todo)
-        self._logger.info(
-            "%s: Jobs to read: %d. Already read: %d.",
-            stream,
-            len(todo),
-            len(already_read),
-        )
+        if todo or already_read:
+            self._logger.info(
+                "%s: Jobs to read: %d. Already read: %d.",
+                stream,
+                len(todo),
+                len(already_read),
+            )
 
     def show(self, event: Trouble | Waiting) -> None:
         """Log what keeps the run from going on."""

@@ -26,11 +26,13 @@ class _Counts:
 
     Attributes:
         kind: What the jobs of the stream import.
+        has_jobs: Whether the settings list jobs of that kind.
         outcomes: How each job ended, see `OUTCOMES`.
         failures: Why each failed job failed.
     """
 
     kind: str
+    has_jobs: bool
     rows: int = 0
     filtered: int = 0
     retries: int = 0
@@ -52,10 +54,13 @@ class Summary:
         self.stopped: str | None = None
         self._streams: dict[str, _Counts] = {}
 
-    def start(self, stream: str, kind: str, already_read: list[str]) -> None:
+    def start(
+        self, stream: str, kind: str, todo: list[str], already_read: list[str]
+    ) -> None:
         """Add a stream of jobs of a kind, and its jobs that earlier runs have read."""
         outcomes = dict.fromkeys(already_read, "already read")
-        self._streams[stream] = _Counts(kind, outcomes=outcomes)
+        has_jobs = bool(todo or already_read)
+        self._streams[stream] = _Counts(kind, has_jobs, outcomes=outcomes)
 
     def count(self, stream: str, written: Written) -> None:
         """Count rows of a stream."""
@@ -109,6 +114,8 @@ class Summary:
     def _write_counts(self, logger: logging.Logger) -> None:
         requests = self.reader.requests if self.reader else Counter()
         for name, counts in self._streams.items():
+            if not counts.has_jobs:
+                continue
             logger.info(
                 "%s: rows written %d, filtered %d, requests %d, retries %d.",
                 name,

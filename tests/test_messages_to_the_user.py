@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.stand_in import Answer, Job, make_events
+from tests.streams import NAMES
 
 if TYPE_CHECKING:
     from tests.harness import Folder, Run
@@ -42,6 +43,20 @@ def test_jobs_to_read_and_those_already_read_are_counted(
     assert run.status == 0
     assert f"Jobs to read: {3 - done}. Already read: {done}." in run.stderr
     assert summary_of(run)[:2] == [3 - done, done]
+
+
+def test_run_of_events_alone_logs_nothing_about_users(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("a", rows=ROWS))
+    tap.streams = NAMES
+
+    run = tap.run(job_ids=["a"])
+
+    assert run.status == 0
+    assert run.summary["jobs read"] == 1
+    own = [line for line in run.lines if "METRIC" not in line]
+    assert not [line for line in own if "user" in line]
 
 
 def test_every_finished_job_has_a_line(api: StandIn, tap: Folder) -> None:
