@@ -66,29 +66,31 @@ def source_table(name: str, key: tuple[str, ...]) -> dict[str, Any]:
     if "created_at" in schema["properties"]:
         config |= {"loaded_at_field": "created_at", "freshness": FRESHNESS}
     columns = [
-        described(field, definition, key)
+        described(field, definition, is_key=field in key, stream=name)
         for field, definition in schema["properties"].items()
     ]
     return {
         "name": name,
         "description": schema["description"],
         "config": config,
-        "data_tests": [unique(key)],
+        "data_tests": [unique(name, key)],
         "columns": columns,
     }
 
 
 def described(
-    name: str, definition: dict[str, Any], key: tuple[str, ...]
+    name: str, definition: dict[str, Any], *, is_key: bool, stream: str
 ) -> dict[str, Any]:
     """A column with its description, and with a test if it belongs to the key."""
     column = {"name": name, "description": definition["description"]}
-    return {**column, "data_tests": ["not_null"]} if name in key else column
+    not_null = {"not_null": {"config": {"enabled": is_loaded(stream)}}}
+    return {**column, "data_tests": [not_null]} if is_key else column
 
 
-def unique(key: tuple[str, ...]) -> dict[str, Any]:
+def unique(stream: str, key: tuple[str, ...]) -> dict[str, Any]:
     """The test that no two rows have the same key."""
-    return {"unique_together": {"arguments": {"columns": [*key]}}}
+    config = {"enabled": is_loaded(stream)}
+    return {"unique_together": {"arguments": {"columns": [*key]}, "config": config}}
 
 
 def is_loaded(name: str) -> str:

@@ -12,9 +12,10 @@ in them it does not understand; here, they are put in words that it does:
 All else is as it runs for users: what the target stages, which statements it sends and
 in which order, the types of the columns, and which row replaces which.
 
-Run by the interpreter of ``.venv/snowflake``, as the target itself or, with ``--query``
-and a statement, to ask for what has been loaded. The variable ``SNOWFLAKE_EMULATOR``
-names the folder with the databases.
+Run by the interpreter of ``.venv/snowflake``, as the target itself or, with
+``--queries``, to read what has been loaded: each line of stdin is a query as a JSON
+string, each line of stdout its rows. The variable ``SNOWFLAKE_EMULATOR`` names the
+folder with the databases.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 warnings.simplefilter("ignore")
 
@@ -42,6 +43,9 @@ _HOME = re.compile(r"'@~/([^']*)'")
 _STAGED = re.compile(r"'@~/([^']*)'(?:\(file_format => [^)]*\))?")
 _COPY = re.compile(r"copy (into .*? )from \((select .*)\)file_format = .*", re.DOTALL)
 _MERGE = re.compile(r"(merge .*? using )\((select .*)\)( s on .*)", re.DOTALL)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 _execute = FakeSnowflakeCursor.execute
 
@@ -86,23 +90,36 @@ def _from_table(cursor: Any, command: str, own: str) -> str:
     return f"{before}{own}.SOURCE{after}"
 
 
-def ask(statement: str) -> None:
-    """Print each row that a query gives as a line of JSON."""
-    connection = snowflake.connector.connect(database="ANALYTICS", schema="FULLSTORY")
-    cursor = connection.cursor(snowflake.connector.DictCursor)
-    for row in cursor.execute(statement).fetchall():
-        sys.stdout.write(f"{json.dumps(row, default=str)}\n")
+def ask(statement: str) -> list[dict[str, Any]]:
+    """Return the rows of a query. Only then, the target can open the files again."""
+    with (
+        emulator(),
+        snowflake.connector.connect(database="ANALYTICS", schema="FULLSTORY") as open_,
+        open_.cursor(snowflake.connector.DictCursor) as cursor,
+    ):
+        return list(cursor.execute(statement).fetchall())
+
+
+def emulator() -> AbstractContextManager[None]:
+    """Replace Snowflake, until the context ends."""
+    patch: AbstractContextManager[None] = fakesnow.patch(
+        db_path=FOLDER, nop_regexes=NOT_UNDERSTOOD
+    )
+    return patch
 
 
 def main() -> None:
-    """Be the target, or answer a query."""
+    """Be the target, or answer queries."""
+    FakeSnowflakeCursor.execute = execute
+    if sys.argv[1:] == ["--queries"]:
+        for line in sys.stdin:
+            rows = ask(json.loads(line))
+            sys.stdout.write(f"{json.dumps(rows, default=str)}\n")
+            sys.stdout.flush()
+        return
     # DuckDB refuses to serve two threads at once over one connection.
     singer_sdk.target_base._MAX_PARALLELISM = 1  # noqa: SLF001 - it has no setting
-    FakeSnowflakeCursor.execute = execute
-    with fakesnow.patch(db_path=FOLDER, nop_regexes=NOT_UNDERSTOOD):
-        if sys.argv[1] == "--query":
-            ask(sys.argv[2])
-            return
+    with emulator():
         from target_snowflake.target import TargetSnowflake  # noqa: PLC0415
 
         TargetSnowflake.cli(standalone_mode=False)

@@ -37,6 +37,7 @@ class Snowflake:
         self.project = Project(folder / "project")
         self.databases = folder / "databases"
         self.databases.mkdir()
+        self._queries: subprocess.Popen[str] | None = None
         program = self.project.path / TARGET
         program.write_text(
             f'#!/bin/sh\nexec "{PYTHON}" "{ROOT}/tests/snowflake_emulator.py" "$@"\n'
@@ -76,11 +77,29 @@ class Snowflake:
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """The rows that a query gives."""
-        answer = self._run(f"{ROOT}/tests/snowflake_emulator.py", "--query", statement)
-        return [json.loads(line) for line in answer.splitlines()]
+        if self._queries is None:  # one process for all, because it starts slowly
+            self._queries = subprocess.Popen(  # noqa: S603 - the emulator
+                [str(PYTHON), f"{ROOT}/tests/snowflake_emulator.py", "--queries"],
+                env={**os.environ, **self.place},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        assert self._queries.stdin
+        assert self._queries.stdout
+        self._queries.stdin.write(f"{json.dumps(statement)}\n")
+        self._queries.stdin.flush()
+        rows: list[dict[str, Any]] = json.loads(self._queries.stdout.readline())
+        return rows
 
-    def dbt(self, *arguments: str) -> str:
-        """Run dbt in the project's `transform` folder; return what it prints."""
+    def close(self) -> None:
+        """End the process that answers queries."""
+        if self._queries:
+            self._queries.communicate()
+
+    def dbt(self, *runs: str) -> str:
+        """Run dbt in the project's `transform` folder, as `dbt_runs.py` does."""
         folder = self.project.path / "transform"
         settings = {
             name.replace("TARGET_", "DBT_"): text
@@ -88,8 +107,8 @@ class Snowflake:
         }
         places = dict.fromkeys(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"), str(folder))
         program = f"{ROOT}/tests/snowflake_dbt.py"
-        settings |= {**places, "DBT_TARGET": "snowflake"}
-        return self._run(program, *arguments, python=DBT_PYTHON, **settings).decode()
+        settings |= {**places, "DBT_TARGET": "snowflake", "PYTHONPATH": str(ROOT)}
+        return self._run(program, *runs, python=DBT_PYTHON, **settings).decode()
 
     def statements(self) -> list[str]:
         """The first words of the statements since the last call."""

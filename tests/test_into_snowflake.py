@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from yaml import safe_dump
 
 from tests.odd_rows import NESTED_ROWS, ODD_ROWS
 from tests.project import TAP, blocks, exact, filled_in, settings_for
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 HEADING = "Into Snowflake"
 FAILURES = make_failures(7)
+EVENT_STREAMS = ("imported_events", "import_errors", "import_jobs")
 OBJECTS = ("user", "session", "context", "properties", "schema")
 TYPES = """
     select column_name, data_type from information_schema.columns
@@ -47,10 +49,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Snowflake:
+def snowflake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snowflake]:
     """One Snowflake for the tests of this file, which follow each other."""
-    folder = tmp_path_factory.mktemp("snowflake")
-    return Snowflake(folder)
+    snowflake = Snowflake(tmp_path_factory.mktemp("snowflake"))
+    yield snowflake
+    snowflake.close()
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +183,15 @@ def test_dbt_makes_a_typed_view_of_each_event_name(snowflake: Snowflake) -> None
     packages = models.parent / "dbt_packages"
     packages.mkdir()
     (packages / "dbt_fullstory_imports").symlink_to(snowflake.project.path / "dbt")
-    proposed = snowflake.dbt("--quiet", "run-operation", "propose_fullstory_events")
-    for part in proposed.split("{# models/")[1:]:
-        name, _, text = part.partition(" #}")
-        (models / name).write_text(text, encoding="utf-8")
-    assert "WARN=0 ERROR=0" in snowflake.dbt("build")
+    only_events = {"fullstory_imports_streams": list(EVENT_STREAMS)}
+    definition = models.parent / "dbt_project.yml"
+    with definition.open("a", encoding="utf-8") as file:
+        file.write(safe_dump({"vars": only_events}))
+    done = snowflake.dbt("propose", "build")
+    assert "WARN=0 ERROR=0" in done
+    assert "user" not in done  # neither a model nor a warning
+    orders = (models / "fullstory_event_order_completed.sql").read_text("utf-8")
+    assert "'placed_at': 'date'," in orders
     (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
     jobs = snowflake.query(query.replace("from ", "from fullstory_models."))
     assert {(job["JOB_ID"], job["LOADED"], job["MISSING"]) for job in jobs} == {

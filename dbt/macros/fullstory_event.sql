@@ -4,12 +4,17 @@ A view of the events of one name, with a typed column for each listed property.
 Args:
     name: The event's name.
     properties: The types of its properties, by name.
+
+The view is disabled if the stream `imported_events` is not loaded.
 -#}
 {%- macro fullstory_event(name, properties) -%}
     {%- for property, type in properties.items() -%}
         {%- do dbt_fullstory_imports.check_type(type, 'The property `' ~ property ~ '` of the event `' ~ name ~ '`') -%}
     {%- endfor -%}
     {{ config(meta={'fullstory_event': name, 'fullstory_properties': properties}) }}
+    {%- if not dbt_fullstory_imports.is_loaded('imported_events') -%}
+        {{ config(enabled=false) }}
+    {%- endif -%}
     {%- set own = dbt_fullstory_imports.event_columns() -%}
     {%- set columns = dbt_fullstory_imports.property_columns(properties, own) %}
 select

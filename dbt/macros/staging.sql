@@ -1,7 +1,8 @@
 {#- Where a project's own settings of the package are read. -#}
 
+{#- In a model of the project itself, the package's default of the variable is unknown. -#}
 {%- macro is_loaded(stream) -%}
-    {{ return(stream in var('fullstory_imports_streams')) }}
+    {{ return(stream in var('fullstory_imports_streams', [stream])) }}
 {%- endmacro -%}
 
 {#- The columns that a stream's table has; a field that the tap leaves out has none. -#}
