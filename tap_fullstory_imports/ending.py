@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.fullstory import clock
+from tap_fullstory_imports.progress import restore_terminal
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -68,4 +69,8 @@ class Ending:
             time.sleep(END_SECONDS / 50)
             if self._writer.is_writing and clock.now() - asked < TARGET_SECONDS:
                 idle_since = time.monotonic()
+        # The terminal itself can block, after Ctrl-S for example.
+        restoring = threading.Thread(target=restore_terminal, daemon=True)
+        restoring.start()
+        restoring.join(timeout=END_SECONDS / 50)
         os._exit(128 + (self._signal or 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -133,6 +134,12 @@ class ProgressBar:
 def progress_display(logger: logging.Logger) -> ProgressLines | ProgressBar:
     """Return a bar if stderr is a terminal; otherwise, as under Meltano, lines."""
     return ProgressBar() if sys.stderr.isatty() else ProgressLines(logger)
+
+
+def restore_terminal() -> None:
+    """Erase the bar and show the cursor before the process ends by force."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), ERASE.encode())
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from select import select
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,20 +103,34 @@ def test_a_run_without_a_terminal_draws_nothing(api: StandIn, tap: Folder) -> No
     assert not {"\r", "\x1b"} & {*run.stderr}
 
 
-def in_a_terminal(arguments: list[str]) -> tuple[int, str]:
-    """Run the command line with a terminal as stderr; return what the terminal got."""
+def in_a_terminal(
+    arguments: list[str], stdout: int = subprocess.DEVNULL, *, end_it: bool = False
+) -> tuple[int, str]:
+    """Run the command line with a terminal as stderr; return what the terminal got.
+
+    Args:
+        arguments: The arguments of the tap.
+        stdout: Where its stdout goes.
+        end_it: Whether to send SIGTERM when the progress bar no longer moves.
+    """
     ours, theirs = os.openpty()
     process = subprocess.Popen(  # noqa: S603 - the tap itself
         [sys.executable, "-m", "tests.hurry", "10", *arguments],
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=theirs,
         cwd=Path(__file__).parent.parent,
     )
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # how Linux reports the end
-        while piece := os.read(ours, 4096):
+        while True:
+            if end_it and b" done, " in shown and not select([ours], [], [], 1)[0]:
+                process.send_signal(signal.SIGTERM)  # nothing goes on
+                end_it = False
+            piece = os.read(ours, 4096)
             shown += piece
+            if not piece:
+                break
     os.close(ours)
     return process.wait(), shown.decode()
 
@@ -143,6 +158,23 @@ def test_a_terminal_has_a_bar_that_leaves_log_lines_whole(
     assert all(re.match(r"\d{4}-\d\d-\d\d ", line) for line in lines if line)
     assert "Summary: jobs read 29" in lines[-2]
     assert lines[-1] == ""  # the cursor is back, and the bar has gone
+
+
+def test_forced_end_of_a_progress_bar_shows_the_cursor_again(
+    api: StandIn, tap: Folder
+) -> None:
+    api.add(Job("large", rows=make_events(2_000), page_size=20))
+    reader, writer = os.pipe()  # nobody reads
+
+    status, shown = in_a_terminal(
+        tap.arguments(job_ids=["large"]), stdout=writer, end_it=True
+    )
+
+    os.close(reader)
+    os.close(writer)
+    assert status == 128 + signal.SIGTERM
+    assert "Summary" not in shown
+    assert shown.endswith("\x1b[?25h")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
