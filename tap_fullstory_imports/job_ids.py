@@ -39,7 +39,7 @@ def parse(value: Any, where: str) -> list[str]:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise fault(
-                f"{where} begins like a JSON array but is none: {error}."
+                f"{where} looks like a JSON array but is not valid JSON: {error}."
             ) from None
     if isinstance(value, str):
         value = value.split(",")
