@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, each in an environment of its own."""
+"""The wheel, in an environment of its own, and the source distribution."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -43,33 +44,41 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["*.whl", "*.tar.gz"], ids=["wheel", "sdist"])
-def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
-    """The program of a distribution that is installed in an empty environment."""
-    (package,) = dist.glob(request.param)
-    environment = dist / f"for{package.suffix}"
-    run(
-        BIN / "uv",
-        "venv",
-        "--quiet",
-        "--python",
-        BIN / "python",
-        environment,
-        folder=dist,
-    )
-    pip = (BIN / "python", "-m", "pip", "--python", environment, "install", "--quiet")
-    run(*pip, "--constraint", PINS, package, folder=dist)
+@pytest.fixture(scope="module")
+def tap(dist: Path) -> Path:
+    """The program of the wheel, installed in an empty environment."""
+    (wheel,) = dist.glob("*.whl")
+    environment = dist / "environment"
+    python = BIN / "python"
+    run(BIN / "uv", "venv", "--quiet", "--python", python, environment, folder=dist)
+    pip = (python, "-m", "pip", "--python", environment, "install", "--quiet")
+    run(*pip, "--constraint", PINS, wheel, folder=dist)
     return environment / "bin" / TAP
 
 
-def test_the_program_says_what_it_is(tap: Path) -> None:
+def contents(wheel: Path) -> dict[str, bytes]:
+    """The files of a wheel."""
+    with ZipFile(wheel) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_source_distribution_makes_the_same_wheel(dist: Path) -> None:
+    (source,) = dist.glob("*.tar.gz")
+    built = dist / "built"
+    options = ("--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", built)
+    run(BIN / "python", "-m", "pip", "wheel", *options, source, folder=dist)
+    (wheel,), (made,) = dist.glob("*.whl"), built.glob("*.whl")
+    assert contents(made) == contents(wheel)
+
+
+def test_program_says_what_it_is(tap: Path) -> None:
     assert f"v{version(TAP)}" in run(tap, "--version", folder=tap.parent)
     about = json.loads(run(tap, "--about", "--format=json", folder=tap.parent))
     assert about["name"] == TAP
     assert about["settings"]["properties"]["api_key"]["secret"] is True
 
 
-def test_the_catalog_is_the_one_of_this_folder(tap: Path) -> None:
+def test_catalog_is_the_one_of_this_folder(tap: Path) -> None:
     """The schemas are in the package."""
     here = run(BIN / "python", "-m", "tap_fullstory_imports", "--discover", folder=ROOT)
     found = json.loads(run(tap, "--discover", folder=tap.parent))
@@ -77,7 +86,7 @@ def test_the_catalog_is_the_one_of_this_folder(tap: Path) -> None:
     assert found == json.loads(here)
 
 
-def test_a_job_is_read(tap: Path, tmp_path: Path) -> None:
+def test_job_is_read(tap: Path, tmp_path: Path) -> None:
     with StandIn(Job("a", rows=make_events(5))) as api:
         settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
         config = tmp_path / "config.json"

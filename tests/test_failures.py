@@ -49,6 +49,10 @@ PASSING = {
     "not JSON": (Answer(body="<html>Welcome</html>"), ("not JSON",)),
     "half JSON": (Answer(body='{"results": [{"name": "se'), ("not JSON",)),
     "not UTF-8": (Answer(body=b'{"results": [{"name": "\xff"}]}'), ("UTF-8",)),
+    "not UTF-8 in a payload": (
+        Answer(body=b'{"results": [{"properties": {"a": "\xff"}}]}'),
+        ("UTF-8",),
+    ),
     "a list": (Answer(body="[]"), ("object",)),
     "null": (Answer(body="null"), ("object",)),
     "a text": (Answer(body='"secret"'), ("object",)),

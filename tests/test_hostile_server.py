@@ -150,6 +150,15 @@ def test_answer_must_be_there_in_time_whatever_trickles_in(
     assert seconds < 5
 
 
+@pytest.mark.parametrize("kind", ["body that trickles", "error that trickles"])
+def test_body_that_trickles_is_tried_again(
+    tap: Folder, api: StandIn, kind: str
+) -> None:
+    """After its time limit, and not when the run gives its thread up."""
+    run_with(tap, api, TOO_SLOW[kind])
+    assert len(api.asked("a")) == 2
+
+
 @pytest.mark.parametrize("answer", NO_HEADERS.values(), ids=NO_HEADERS)
 def test_unreadable_headers_fail_the_job_in_words(
     tap: Folder, api: StandIn, answer: Answer

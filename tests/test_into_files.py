@@ -79,17 +79,6 @@ def test_a_second_run_reads_nothing_twice(project: Project, api: StandIn) -> Non
     assert len(lines(project, "imported_events")) == before + 5
 
 
-def test_a_full_refresh_reads_all_again(project: Project, api: StandIn) -> None:
-    """And a target without keys has the rows twice then."""
-    api.clear()
-    done = project.run_pipeline(
-        api, "whole", target=TARGET, options=("--full-refresh",)
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(api.asked("whole", "imports")) == 3
-    assert events(project, "whole") == exact(make_events(250) * 2)
-
-
 def test_rows_are_flattened(project: Project, api: StandIn) -> None:
     """Into columns of a database: each field with a type of its own."""
     done = project.run_pipeline(

@@ -253,6 +253,17 @@ def test_redirects_in_a_circle_end(tap: Folder, files: Files) -> None:
     assert len(files.asked) == 6
 
 
+def test_redirects_share_one_time_limit(tap: Folder, files: Files) -> None:
+    def lead_on(handler: Handler) -> None:
+        handler.server.is_over.wait(0.3)
+        redirect("/jobs")(handler)
+
+    files.answers["/jobs"] = lead_on
+    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs", request_timeout=0.5))
+    assert "no answer within 0.5 s" in sentence
+    assert len(files.asked) <= 2
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

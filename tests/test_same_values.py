@@ -126,13 +126,17 @@ def test_any_row_has_the_same_values_on_all_paths(
         *((text, text) for text in (*NUMBERS, *BEYOND_BOUNDS)),
         *((text, "null") for text in NO_NUMBERS),
         ('{"a":1,"a":{"b":2,"b":3}}', '{"a":{"b":3}}'),
+        ('{"a":\n1,\r"b":\r\n[\n]}', '{"a":1,"b":[]}'),
     ],
     ids=lambda text: text[:30],
 )
 def test_odd_value_leaves_all_paths_as_the_same_json(
     tap: Folder, api: StandIn, written: str, left: str
 ) -> None:
-    """The last of duplicate names counts; what is no number becomes null."""
+    """The last of duplicate names counts; what is no number becomes null.
+
+    Line breaks between values do not break the line of the record.
+    """
     expected = json.loads(left, parse_int=number, parse_float=number)
 
     for (record,) in on_all_paths(tap, api, f'{{"properties":{{"n":{written}}}}}'):
