@@ -13,14 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import Catalog
+from typing_extensions import override
 
 from tap_fullstory_imports import settings, state
 from tap_fullstory_imports.faults import fault
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     import logging

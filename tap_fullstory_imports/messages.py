@@ -18,13 +18,9 @@ from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessageType
 from singer_sdk.singerlib.encoding.simple import Message
+from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import clock
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

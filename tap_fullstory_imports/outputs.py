@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from singer_sdk.mapper import SameRecordTransform
+from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import StopError
 from tap_fullstory_imports.messages import BatchMessage, encode_lines
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -17,29 +16,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import fsspec
-import requests
 from fsspec.exceptions import FSTimeoutError
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports.addresses import is_loopback
+from tap_fullstory_imports.fullstory.client import Session, read_body
 from tap_fullstory_imports.fullstory.errors import bounded, connection_failed
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import requests
     from fsspec import AbstractFileSystem
-    from urllib3 import HTTPResponse
 
 EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}
 """The schemes of object stores, and the extra that each of them needs."""
 MOST_REDIRECTS = 5
 _FORM = "must be a path, or an address that begins with https://, s3://, gs:// or az://"
-_CHUNK_BYTES = 256 * 1024
 _REFUSALS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "access is denied",
     HTTPStatus.FORBIDDEN: "access is denied, or a signed address has expired",
@@ -93,18 +86,12 @@ def _silence() -> Iterator[None]:
 # Web servers
 
 
-class _Session(requests.Session):
-    @override
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Disables redirects; requests reads the whole body of each."""
-
-
 def _from_server(address: str, most: int, seconds: float) -> bytes:
     deadline = time.monotonic() + seconds
     shown = _checked(address)
     try:
         for _ in range(MOST_REDIRECTS + 1):
-            with _Session() as session:
+            with Session() as session:
                 # Plain `http` reaches this machine only, so it needs no proxy.
                 session.trust_env = address.lower().startswith("https:")
                 response = session.get(address, timeout=seconds, stream=True)
@@ -170,15 +157,10 @@ def _body(response: requests.Response, shown: str, most: int, deadline: float) -
         raise RemoteFileError(
             f"{shown} is a web page and not a file. Use an address that needs no login."
         )
-    raw: HTTPResponse = response.raw
-    body = bytearray()
-    while chunk := raw.read1(_CHUNK_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > most:
-            raise _too_large(shown, most)
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    return bytes(body)
+    body, is_whole = read_body(response, most, deadline)
+    if not is_whole:
+        raise _too_large(shown, most)
+    return body
 
 
 # Object stores

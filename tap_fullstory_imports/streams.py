@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.schema.source import StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from typing_extensions import override
 
 from tap_fullstory_imports import fullstory
 from tap_fullstory_imports.conform import columns, conform, is_split
@@ -23,11 +23,6 @@ from tap_fullstory_imports.fullstory.pages import (
 from tap_fullstory_imports.fullstory.pagination import NextPageTokenPaginator
 from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.timestamps import is_canonical, to_utc
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from tap_fullstory_imports import command_line, logs, memory, sdk_settings, settings
 from tap_fullstory_imports.command_line import Command, ConfigInput, sentences
@@ -21,11 +22,6 @@ from tap_fullstory_imports.settings import Settings
 from tap_fullstory_imports.state import Bookmarks
 from tap_fullstory_imports.streams import STREAMS
 from tap_fullstory_imports.sync import Sync
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -29,7 +29,6 @@ from tap_fullstory_imports.fullstory.events import (
     Waiting,
 )
 from tap_fullstory_imports.fullstory.job import Job, Outcome, Policy, Step
-from tap_fullstory_imports.fullstory.pace import Pace
 from tap_fullstory_imports.fullstory.reader import Reader
 from tap_fullstory_imports.fullstory.verdict import FINAL_STATUSES
 
@@ -43,7 +42,6 @@ __all__ = [
     "Job",
     "JobEnded",
     "Outcome",
-    "Pace",
     "PageRead",
     "Policy",
     "Reader",

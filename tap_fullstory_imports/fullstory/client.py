@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import requests
+from typing_extensions import override
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
@@ -27,11 +27,6 @@ from tap_fullstory_imports.fullstory.pagination import (
     NextPageTokenPaginator,
     RepeatedTokenError,
 )
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -224,43 +219,57 @@ class Client:
             JobError: If a page is larger than allowed.
             TimeoutError: If the deadline passes.
         """
-        raw: HTTPResponse = response.raw
         is_page = response.status_code == HTTPStatus.OK
         most = self.max_page_bytes if is_page else _ERROR_BYTES
-        body = bytearray()
-        # An announced length tells enough.
-        is_too_large = (raw.length_remaining or 0) > most
-        while not is_too_large and (
-            chunk := raw.read1(_CHUNK_BYTES, decode_content=True)
-        ):
-            body += chunk
-            is_too_large = len(body) > most
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        if is_page and is_too_large:
+        body, is_whole = read_body(response, most, deadline)
+        if is_page and not is_whole:
             msg = (
                 "An answer of Fullstory's is larger than `max_page_bytes`"
                 f" ({errors.many(most, 'byte')}) allows. If pages of this job can be so"
                 " large, raise it."
             )
             raise errors.JobError(msg)
-        return bytes(body), not is_too_large
+        return body, is_whole
 
     def _session(self) -> requests.Session:
         """The session of this thread, because threads can't share a session."""
         session: requests.Session | None = getattr(self._sessions, "session", None)
         if session is None:
-            session = self._sessions.session = _Session()
+            session = self._sessions.session = Session()
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             # Plain `http` reaches this machine only, so it needs no proxy.
             session.trust_env = self.url.startswith("https:")
         return session
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
+    """A session that follows no redirect."""
+
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Disables redirects; requests reads the body even without following one."""
+
+
+def read_body(
+    response: requests.Response, most: int, deadline: float
+) -> tuple[bytes, bool]:
+    """Read the decoded body of an answer, but stop where it is larger than allowed.
+
+    Returns:
+        The body, and whether the body is whole.
+
+    Raises:
+        TimeoutError: If the deadline passes.
+    """
+    raw: HTTPResponse = response.raw
+    body = bytearray()
+    is_too_large = (raw.length_remaining or 0) > most  # as announced
+    while not is_too_large and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
+        body += chunk
+        is_too_large = len(body) > most
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body), not is_too_large
 
 
 def _unreadable(error: UnreadableAnswerError) -> errors.RetriableError:

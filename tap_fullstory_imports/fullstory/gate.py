@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.fullstory import errors, retry
 from tap_fullstory_imports.fullstory.events import Trouble
+from tap_fullstory_imports.fullstory.pace import Pace
 
 if TYPE_CHECKING:
     from tap_fullstory_imports.fullstory.job import Job, Policy
-    from tap_fullstory_imports.fullstory.pace import Pace
 
 
 class Gate:
@@ -23,9 +23,9 @@ class Gate:
     Not thread-safe: the reader holds its lock.
     """
 
-    def __init__(self, url: str, policy: Policy, pace: Pace) -> None:
+    def __init__(self, url: str, policy: Policy) -> None:
         """Start before the first request."""
-        self._url, self._policy, self._pace = url, policy, pace
+        self._url, self._policy, self._pace = url, policy, Pace()
         self._has_answered = self._has_accepted_key = False
         self._silences, self._silence_waits = 0, retry.retry_waits()
         self._next_attempt = -math.inf

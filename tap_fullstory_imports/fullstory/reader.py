@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from tap_fullstory_imports.fullstory import clock, reasons
 from tap_fullstory_imports.fullstory.events import PageRead, Waiting
 from tap_fullstory_imports.fullstory.gate import Gate
-from tap_fullstory_imports.fullstory.pace import Pace
 from tap_fullstory_imports.fullstory.plan import Plan
 
 if TYPE_CHECKING:
@@ -38,16 +37,10 @@ class Reader:
     room for: two for each thread, including the page that is being worked on.
     """
 
-    def __init__(
-        self,
-        jobs: Iterable[Job],
-        client: Client,
-        policy: Policy,
-        pace: Pace | None = None,
-    ) -> None:
+    def __init__(self, jobs: Iterable[Job], client: Client, policy: Policy) -> None:
         """Take the jobs in their order. `events` makes the first request."""
         self._client, self._policy = client, policy
-        self._plan = Plan(jobs, policy, Gate(client.url, policy, pace or Pace()))
+        self._plan = Plan(jobs, policy, Gate(client.url, policy))
         self._threads = min(policy.concurrency, self._plan.open)
         self._in_flight: dict[Job, float] = {}  # since when, by `time.monotonic`
         self._outbox: deque[Event | Exception] = deque()

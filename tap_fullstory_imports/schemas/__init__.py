@@ -7,11 +7,7 @@ from typing import Any
 
 from singer_sdk.schema.source import SchemaDirectory
 from singer_sdk.singerlib.schema import resolve_schema_references
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 _SHARED = "fields"
 
