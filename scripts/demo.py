@@ -33,22 +33,23 @@ DATABASE = FOLDER / "fullstory.duckdb"
 LOG = FOLDER / "meltano.log"
 JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" not in job]
 USER_JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" in job]
-JOBS = """
+OF_KIND = """
     SELECT
         job_id,
         status,
-        (SELECT count(*) FROM imported_events e WHERE e.job_id = j.job_id),
-        (SELECT count(*) FROM import_errors e WHERE e.job_id = j.job_id)
-    FROM import_jobs j
-    UNION ALL
-    SELECT
-        job_id,
-        status,
-        (SELECT count(*) FROM imported_users u WHERE u.job_id = j.job_id),
-        (SELECT count(*) FROM user_import_errors u WHERE u.job_id = j.job_id)
-    FROM user_import_jobs j
-    ORDER BY job_id
+        (SELECT count(*) FROM imported_{kind} r WHERE r.job_id = j.job_id),
+        (SELECT count(*) FROM {errors} r WHERE r.job_id = j.job_id)
+    FROM {jobs} j
 """
+JOBS = " UNION ALL ".join(
+    (
+        OF_KIND.format(kind="events", errors="import_errors", jobs="import_jobs"),
+        OF_KIND.format(
+            kind="users", errors="user_import_errors", jobs="user_import_jobs"
+        ),
+    )
+)
+JOBS += "ORDER BY job_id"
 DBT = str(Path(sys.executable).parent.parent / "dbt" / "bin" / "dbt")
 TRANSFORM = FOLDER / "transform"
 PROPOSED = re.compile(r"^\{# models/(\S+) #\}$(.*?)^$", re.MULTILINE | re.DOTALL)

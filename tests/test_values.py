@@ -349,6 +349,19 @@ def test_deepest_readable_row_leaves_unchanged(
     assert run.stdout.splitlines()[-1].endswith(b'{"a":1,"b":1}}}}}')
 
 
+def test_deep_list_in_a_column_of_texts_becomes_its_json(
+    tap: Folder, api: StandIn
+) -> None:
+    """As deep as a page can be read, though less of the stack is left for writing."""
+    texts = {str(depth): "[" * depth + "]" * depth for depth in range(850, 1_000, 5)}
+    for job_id, text in texts.items():
+        api.add(Job(job_id, raw_pages=[f'[{{"name":{text}}}]']))
+    run = tap.run(job_ids=[*texts], max_attempts=1)
+    names = {row["job_id"]: row["name"] for row in run.records()}
+    assert names == {job_id: texts[job_id] for job_id in run.completed()}
+    assert len(names) > 1
+
+
 @pytest.mark.parametrize("depth", [250_000, 1_000_000])
 def test_too_deep_row_fails_only_its_job(tap: Folder, api: StandIn, depth: int) -> None:
     """In words, and without a crash of the interpreter."""
