@@ -130,7 +130,7 @@ class Report:
         """Say every few seconds how far a job is."""
         now = clock.now()
         due = self._next_line.setdefault(job, (job.started or now) + LINE_SECONDS)
-        if now < due or rows == job.total:
+        if now < due:
             return
         self._next_line[job] = now + LINE_SECONDS
         of_total = f" of {job.total:,}" if job.total is not None else ""
