@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from tests.stand_in import Request
 
+pytestmark = pytest.mark.no_cover
+
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
 EXAMPLES_OF_A_TEST = 25
 SPEED = 2_000.0

@@ -37,6 +37,8 @@ from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.test_values import EVENT_COLUMNS, conformed, with_texts_decoded
 
+pytestmark = pytest.mark.no_cover
+
 more = settings(
     max_examples=5 * settings.default.max_examples,  # type: ignore[union-attr]
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
