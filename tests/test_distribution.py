@@ -1,4 +1,4 @@
-"""The wheel, in an environment of its own, and the source distribution."""
+"""The wheel and the source distribution, each in an environment of its own."""
 
 from __future__ import annotations
 
@@ -44,15 +44,25 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def tap(dist: Path) -> Path:
-    """The program of the wheel, installed in an empty environment."""
-    (wheel,) = dist.glob("*.whl")
-    environment = dist / "environment"
+@pytest.fixture(scope="module", params=["whl", "tar.gz"])
+def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
+    """The program of a distribution, installed in an empty environment."""
+    (package,) = dist.glob(f"*.{request.param}")
+    environment = dist / f"environment-{request.param}"
     python = BIN / "python"
     run(BIN / "uv", "venv", "--quiet", "--python", python, environment, folder=dist)
-    pip = (python, "-m", "pip", "--python", environment, "install", "--quiet")
-    run(*pip, "--constraint", PINS, wheel, folder=dist)
+    pip = (
+        python,
+        "-m",
+        "pip",
+        "--python",
+        environment,
+        "install",
+        "--quiet",
+        "--no-compile",
+    )
+    pins = ("--constraint", PINS, "--build-constraint", PINS)
+    run(*pip, *pins, package, folder=dist)
     return environment / "bin" / TAP
 
 
