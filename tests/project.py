@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TAP = "tap-fullstory-imports"
 DBT = ROOT / ".venv" / "dbt" / "bin" / "dbt"
+FIELDS = ("user", "session", "context", "name", "timestamp", "properties")
 
 
 class Project:
@@ -93,19 +94,34 @@ class Project:
         with duckdb.connect(self.database, read_only=True) as database:
             return database.execute(statement).fetchall()
 
+    def lines(self, stream: str) -> list[dict[str, Any]]:
+        """The rows in the file that target-jsonl has written for a stream."""
+        path = self.output / f"{stream}.jsonl"
+        with path.open(encoding="utf-8") as file:
+            return [json.loads(line, parse_float=Decimal) for line in file]
+
+    def events(self, job_id: str) -> Any:
+        """The events of a job in the file, as they were before they were loaded."""
+        rows = [row for row in self.lines("imported_events") if row["job_id"] == job_id]
+        return [exact({name: row[name] for name in FIELDS}) for row in rows]
+
 
 class FreshProject(Project):
     """A project of a user's own: it has the plugins of this one and nothing else."""
 
     def _write(self) -> None:
-        ours = safe_load(_definition())
         copied = {
             "default_environment": "dev",
             "environments": [{"name": "dev"}, {"name": "prod"}],
-            "plugins": ours["plugins"],
+            "plugins": plugins(),
         }
         text = safe_dump(copied, sort_keys=False)
         (self.path / "meltano.yml").write_text(text, encoding="utf-8")
+
+
+def plugins() -> Any:
+    """The definitions of the project's plugins, to copy into another project."""
+    return safe_load(_definition())["plugins"]
 
 
 def _definition() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 TARGET = "target-jsonl"
 FAILURES = make_failures(7)
-FIELDS = ("user", "session", "context", "name", "timestamp", "properties")
 
 pytestmark = pytest.mark.e2e
 
@@ -37,38 +36,25 @@ def api() -> Iterator[StandIn]:
         yield stand_in
 
 
-def lines(project: Project, stream: str) -> list[dict[str, Any]]:
-    """The rows in the file of a stream."""
-    path = project.output / f"{stream}.jsonl"
-    with path.open(encoding="utf-8") as file:
-        return [json.loads(line, parse_float=Decimal) for line in file]
-
-
-def events(project: Project, job_id: str) -> Any:
-    """The events of a job as they were before they were loaded."""
-    rows = [row for row in lines(project, "imported_events") if row["job_id"] == job_id]
-    return [exact({name: row[name] for name in FIELDS}) for row in rows]
-
-
 def test_all_values_arrive(project: Project, api: StandIn) -> None:
     """By the job of the project."""
     done = project.run_pipeline(api, "whole", "partly", target=TARGET)
     assert done.returncode == 0, done.stderr
-    assert events(project, "whole") == exact(make_events(250))
-    assert events(project, "partly") == exact(make_events(20))
-    errors = lines(project, "import_errors")
+    assert project.events("whole") == exact(make_events(250))
+    assert project.events("partly") == exact(make_events(20))
+    errors = project.lines("import_errors")
     assert [row["code"] for row in errors] == [one["code"] for one in FAILURES]
     assert [exact(row["event"]) for row in errors] == [
         exact(failure["event"]) for failure in FAILURES
     ]
-    jobs = lines(project, "import_jobs")
+    jobs = project.lines("import_jobs")
     counts = {row["job_id"]: (row["status"], row["imported_events"]) for row in jobs}
     assert counts == {"whole": ("COMPLETED", 250), "partly": ("FAILED", 20)}
 
 
 def test_a_second_run_reads_nothing_twice(project: Project, api: StandIn) -> None:
     """By the state that Meltano keeps: a new job's rows are added, no others."""
-    before = len(lines(project, "imported_events"))
+    before = len(project.lines("imported_events"))
     api.add(Job("new", rows=make_events(5)))
     api.clear()
     done = project.run_pipeline(
@@ -76,7 +62,7 @@ def test_a_second_run_reads_nothing_twice(project: Project, api: StandIn) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert {request.job_id for request in api.requests} == {"new"}
-    assert len(lines(project, "imported_events")) == before + 5
+    assert len(project.lines("imported_events")) == before + 5
 
 
 def test_rows_are_flattened(project: Project, api: StandIn) -> None:
@@ -150,3 +136,17 @@ def test_a_stream_map_shapes_the_rows(project: Project, api: StandIn) -> None:
         for index, event in enumerate(make_events(250))
         if event["name"] != "Support Ticket"
     ]
+
+
+def test_a_run_of_100_jobs_logs_at_most_30_lines(
+    project: Project, api: StandIn
+) -> None:
+    """Meltano, the tap and the target together, beside warnings and metrics."""
+    names = [f"one of many {number}" for number in range(100)]
+    api.add(*(Job(name, rows=make_events(5)) for name in names))
+    done = project.run_pipeline(api, *names, target=TARGET)
+    assert done.returncode == 0, done.stderr
+    lines = (done.stdout + done.stderr).splitlines()
+    assert any("Summary: jobs read 100," in line for line in lines)
+    shown = [line for line in lines if not {"METRIC", "[warning"} & {*line.split()}]
+    assert len(shown) <= 30, "\n".join(shown)

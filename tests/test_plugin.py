@@ -15,7 +15,7 @@ from yaml import safe_dump, safe_load
 from scripts import plugin
 from tests.harness import run
 from tests.invariants import PREFIX
-from tests.project import ROOT, TAP, Project, settings_for
+from tests.project import ROOT, TAP, Project, exact, plugins, settings_for
 from tests.stand_in import Job, StandIn, make_events
 
 if TYPE_CHECKING:
@@ -177,12 +177,6 @@ class OwnProject(Project):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def add(self, definition: dict[str, Any], *options: str) -> None:
-        """Add a plugin by a definition."""
-        path = self.path / f"{definition['name']}.yml"
-        path.write_text(safe_dump(definition), encoding="utf-8")
-        self.meltano("add", "--from-ref", path.name, *options, definition["name"])
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -202,26 +196,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own(
     tmp_path_factory: pytest.TempPathFactory, definition: dict[str, Any], wheel: Path
 ) -> OwnProject:
-    """A new project with the tap, added by its definition, and a target."""
+    """A new project with the tap, added by its definition, and our targets."""
     project = OwnProject(tmp_path_factory.mktemp("own project"))
     pins = ROOT / "requirements" / "tap.txt"
-    project.add({**definition, "pip_url": f'"{wheel}" -c "{pins}"'})
-    ours = safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    loaders = ours["plugins"]["loaders"]
-    (loader,) = (one for one in loaders if one["name"] == "target-duckdb")
-    text = json.dumps(loader).replace("$MELTANO_PROJECT_ROOT", str(ROOT))
-    project.add({"variant": "own", **json.loads(text)}, "--no-install")
-    added = safe_load((project.path / "meltano.yml").read_text(encoding="utf-8"))
-    (target,) = added["plugins"]["loaders"]
-    target["config"] = loader["config"]
-    (project.path / "meltano.yml").write_text(safe_dump(added), encoding="utf-8")
+    installed = {**definition, "pip_url": f'"{wheel}" -c "{pins}"'}
+    (project.path / "tap.yml").write_text(safe_dump(installed), encoding="utf-8")
+    project.meltano("add", "--from-ref", "tap.yml", TAP)
+    path = project.path / "meltano.yml"
+    added = safe_load(path.read_text(encoding="utf-8"))
+    added["plugins"]["loaders"] = plugins()["loaders"]
+    path.write_text(safe_dump(added), encoding="utf-8")
     return project
 
 
 @pytest.mark.e2e
-def test_a_new_project_takes_the_definition_and_loads_into_duckdb(
-    own: OwnProject,
-) -> None:
+def test_a_new_project_takes_the_definition_and_loads_rows(own: OwnProject) -> None:
     """Added by ``meltano add``, set by ``meltano config``, run by ``meltano run``."""
     rows = make_events(30)
     with StandIn(Job("a", rows=rows), Job("b", rows=rows[:4])) as api:
@@ -235,6 +224,10 @@ def test_a_new_project_takes_the_definition_and_loads_into_duckdb(
         assert api.api_key not in (own.path / "meltano.yml").read_text(encoding="utf-8")
         settings = settings_for(api)  # also by the environment, as in `.env`
         url = {name: text for name, text in settings.items() if name.endswith("URL")}
-        own.meltano("run", TAP, "target-duckdb", **url)
+        for target in ("target-duckdb", "target-jsonl"):
+            own.meltano("run", TAP, target, **url)
     counts = own.query("select job_id, count(*) from imported_events group by 1")
     assert dict(counts) == {"a": 30, "b": 4}
+    assert len(own.lines("imported_events")) == 34
+    assert own.events("a") == exact(rows)
+    assert own.events("b") == exact(rows[:4])
