@@ -121,17 +121,8 @@ def _write(folder: Path, runs: list[Run], rounds: int, command: str) -> None:
         subprocess.run(chart, check=True)  # noqa: S603 - our own
     _say(page)
     if folder == HERE:
-        _show_in_readme(results.to_summary(found, rounds, command, results.machine()))
-
-
-def _show_in_readme(summary: str) -> None:
-    """Put the results in short between their marks in the README."""
-    readme = ROOT / "README.md"
-    start, end = "<!-- make bench -->\n", "\n<!-- end -->"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(start)
-    _, after = rest.split(end)
-    readme.write_text(f"{before}{start}{summary}{end}{after}", encoding="utf-8")
+        summary = results.to_summary(found, rounds, command, results.machine())
+        results.show_in_readme("make bench", summary)
 
 
 def _say(text: str) -> None:

@@ -25,6 +25,7 @@ _VERSIONS_SHOWN = {
     "template": ("singer-sdk",),
     "dlt": ("dlt",),
     "airbyte": ("airbyte-cdk",),
+    "pyairbyte": ("airbyte",),
 }
 
 
@@ -102,13 +103,25 @@ def machine() -> str:
     )
 
 
-def versions() -> str:
+def versions(
+    environments: tuple[str, ...] = ("loops", "template", "dlt", "airbyte"),
+) -> str:
     """What was measured, in which version."""
     shown = []
-    for environment, names in _VERSIONS_SHOWN.items():
+    for environment in environments:
+        names = _VERSIONS_SHOWN[environment]
         pinned = dict(_VERSION.findall(programs.requirements(environment).read_text()))
         shown += [f"{name} {pinned[name]}" for name in names]
     return ", ".join(shown)
+
+
+def show_in_readme(mark: str, summary: str) -> None:
+    """Put results in short between their marks in the README."""
+    readme = programs.ROOT / "README.md"
+    start, end = f"<!-- {mark} -->\n", "\n<!-- end -->"
+    before, rest = readme.read_text(encoding="utf-8").split(start)
+    _, _, after = rest.partition(end)
+    readme.write_text(f"{before}{start}{summary}{end}{after}", encoding="utf-8")
 
 
 def label(entry: Entry) -> str:
