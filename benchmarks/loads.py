@@ -10,19 +10,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from zlib import crc32
 
 from benchmarks.programs import HERE, python_of
 from benchmarks.scenarios import API_KEY, CONCURRENCY
 from tests.postgres_server import DATABASE, PASSWORD, USER, Postgres
-from tests.project import TAP, Project, blocks, filled_in
+from tests.project import TAP, Project, batches_in, blocks, filled_in
 from tests.stand_in import make_events
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LIMIT_SECONDS = 300
 SHARDS = 2
@@ -57,6 +54,7 @@ class Way:
         shards: How many processes of this tap share the jobs.
         settings: More settings of the target's.
         share: The share of the events that a slow way loads.
+        batch: Whether the events go in files, by BATCH messages.
     """
 
     label: str
@@ -66,6 +64,7 @@ class Way:
     shards: int = 1
     settings: dict[str, str] = field(default_factory=dict, hash=False)
     share: float = 1.0
+    batch: bool = False
 
     @property
     def where(self) -> str:
@@ -97,6 +96,8 @@ def all_ways() -> list[Way]:
         ]
     return [
         *found,
+        Way("This tap, BATCH", "postgres", batch=True),
+        Way("This tap, BATCH, two shards", "postgres", shards=SHARDS, batch=True),
         Way("This tap, checks and batches as before", "postgres", settings=BEFORE),
     ]
 
@@ -142,7 +143,8 @@ class Bench:
             self.prepare(url)
         ids = self._jobs[:jobs]
         command = self._peer(way, url, ids) if way.peer else self._pipeline(way)
-        took = self._run(command, url, ids, way.settings)
+        settings = way.settings | (batches_in(self._new_folder()) if way.batch else {})
+        took = self._run(command, url, ids, settings)
         letters = sum(_letters(job_id, rows) for job_id in ids)
         expected = (jobs * rows, jobs * rows, letters)
         if (found := self._found(way)) != expected:
@@ -193,6 +195,9 @@ class Bench:
             raise RuntimeError(f"exit code {status}:\n{text[-2000:]}")
         return took
 
+    def _new_folder(self) -> Path:
+        return Path(mkdtemp(dir=self._folder))
+
     @staticmethod
     def _pipeline(way: Way) -> str:
         """The documented command, for one process or for several."""
@@ -218,7 +223,7 @@ class Bench:
             "concurrency": CONCURRENCY,
         }
         settings.write_text(json.dumps(content), encoding="utf-8")
-        folder = mkdtemp(dir=self._folder)
+        folder = self._new_folder()
         # dlt does not accept a file that has the name of its schema.
         database = str(self.project.output / "loaded.duckdb")
         if way.place == "postgres":

@@ -57,7 +57,7 @@ class Runs:
     def repeat(self, url: str) -> None:
         """Load once more with the state of the last load: nothing may change."""
         for way in self._ways:
-            if way.peer or way.settings or way.place != "postgres":
+            if way.peer or way.settings or way.batch or way.place != "postgres":
                 continue
             if self._try(way, "before a second load", url, self._rows_of_job):
                 changed = self._bench.load_again(way, url, self._jobs(way))

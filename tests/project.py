@@ -154,6 +154,17 @@ def settings_for(api: StandIn, *job_ids: str) -> dict[str, str]:
     }
 
 
+def batches_in(folder: Path, **more: int) -> dict[str, str]:
+    """The setting that makes the tap write batches into a folder."""
+    folder.mkdir(exist_ok=True)
+    config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri()},
+        **more,
+    }
+    return {"TAP_FULLSTORY_IMPORTS_BATCH_CONFIG": json.dumps(config)}
+
+
 def documents() -> dict[str, str]:
     """The README and the longer documents, by their paths."""
     paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -12,11 +12,20 @@ import pytest
 
 from tests.odd_rows import NESTED_ROWS, ODD_ROWS, STORED, UNSTORABLE
 from tests.postgres_server import TIME_ZONE, Postgres
-from tests.project import TAP, Project, blocks, exact, filled_in, settings_for
+from tests.project import (
+    TAP,
+    Project,
+    batches_in,
+    blocks,
+    exact,
+    filled_in,
+    settings_for,
+)
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TARGET = "target-postgres"
 HEADING = "Into PostgreSQL"
@@ -109,10 +118,15 @@ def _parsed(text: str) -> datetime:
     )
 
 
-def assert_loaded(postgres: Postgres, job_id: str, rows: list[dict[str, Any]]) -> None:
+def assert_loaded(
+    postgres: Postgres,
+    job_id: str,
+    rows: list[dict[str, Any]],
+    schema: str = "fullstory",
+) -> None:
     """The events of a job are these: none more, none less, every value equal."""
     loaded = postgres.query(
-        f"select * from fullstory.imported_events where job_id = '{job_id}'"  # noqa: S608
+        f"select * from {schema}.imported_events where job_id = '{job_id}'"  # noqa: S608
         " order by event_index"
     )
     assert [row["event_index"] for row in loaded] == list(range(len(rows)))
@@ -241,6 +255,23 @@ class TestIntoPostgres:
         assert done.returncode == 0, done.stderr
         assert {request.job_id for request in api.requests} == {"inserted"}
         assert_loaded(postgres, "inserted", ODD_ROWS)
+
+    def test_batches_load_the_same_rows(
+        self, project: Project, postgres: Postgres, api: StandIn, tmp_path: Path
+    ) -> None:
+        """The files stay, as the documentation says."""
+        done = project.run(
+            *("meltano", "--environment=prod", "run", "--state-id-suffix=batches"),
+            *(TAP, TARGET),
+            TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="batched",
+            **batches_in(tmp_path, batch_size=10),
+            **settings_for(api, "odd", "partly"),
+            **postgres.settings,
+        )
+        assert done.returncode == 0, done.stderr
+        assert_loaded(postgres, "odd", ODD_ROWS + NESTED_ROWS, "batched")
+        assert_loaded(postgres, "partly", make_events(20), "batched")
+        assert len([*tmp_path.iterdir()]) > len(ODD_ROWS + NESTED_ROWS) / 10
 
     def test_a_row_that_can_not_be_stored_fails_the_run(
         self, project: Project, postgres: Postgres, api: StandIn

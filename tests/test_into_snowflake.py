@@ -19,7 +19,7 @@ import pytest
 from yaml import safe_dump
 
 from tests.odd_rows import NESTED_ROWS, ODD_ROWS
-from tests.project import TAP, blocks, exact, filled_in, settings_for
+from tests.project import TAP, batches_in, blocks, exact, filled_in, settings_for
 from tests.snowflake_project import PROD, TARGET, Snowflake
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
 
@@ -266,17 +266,6 @@ def test_rows_are_appended_by_copy_if_so_set(
 # BATCH
 
 
-def batches_in(folder: Path) -> dict[str, str]:
-    """The setting that makes the tap write batches into a folder."""
-    folder.mkdir(exist_ok=True)
-    config = {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": folder.as_uri()},
-        "batch_size": BATCH_ROWS,
-    }
-    return {"TAP_FULLSTORY_IMPORTS_BATCH_CONFIG": json.dumps(config)}
-
-
 def test_batches_load_the_same_rows(
     snowflake: Snowflake, api: StandIn, tmp_path: Path
 ) -> None:
@@ -288,7 +277,7 @@ def test_batches_load_the_same_rows(
         "partly",
         suffix="batch",
         TARGET_SNOWFLAKE_DEFAULT_TARGET_SCHEMA="BATCHED",
-        **batches_in(folder),
+        **batches_in(folder, batch_size=BATCH_ROWS),
     )
     assert done.returncode == 0, done.stderr
     assert loaded_events(snowflake, "whole", "BATCHED") == source_events(250)
@@ -316,7 +305,7 @@ def test_a_kill_between_batches_loses_nothing(
             **PROD,
             **snowflake.settings,
             **snowflake.place,
-            **batches_in(folder),
+            **batches_in(folder, batch_size=BATCH_ROWS),
         }
         options = ("--state-id-suffix=killed", "--force", TAP, TARGET)
         with snowflake.project.start("meltano", "run", *options, **settings) as run:
