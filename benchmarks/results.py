@@ -118,10 +118,11 @@ def versions(
 def show_in_readme(mark: str, summary: str) -> None:
     """Put results in short between their marks in the README."""
     readme = programs.ROOT / "README.md"
-    start, end = f"<!-- {mark} -->\n", "\n<!-- end -->"
+    start, end = f"<!-- {mark} -->\n", "<!-- end -->"
     before, rest = readme.read_text(encoding="utf-8").split(start)
-    _, _, after = rest.partition(end)
-    readme.write_text(f"{before}{start}{summary}{end}{after}", encoding="utf-8")
+    _, after = rest.split(end, maxsplit=1)
+    text = f"{before}{start}{summary}\n{end}{after}"
+    readme.write_text(text, encoding="utf-8")
 
 
 def label(entry: Entry) -> str:
