@@ -25,7 +25,7 @@ PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
 # The tests mostly wait, so there are more processes than cores.
 test: .venv/ready
 	@$(MAKE) --jobs 3 lint types environments
-	$(BIN)/pytest --cov --cov-report= --numprocesses 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 # What `make test` needs beside .venv.
 environments: setup .meltano/loaders/ready .venv/snowflake/ready .venv/stores/ready \
