@@ -17,7 +17,7 @@ install = $(PIP) $(2) -qq install $(1) && \
 TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
-PYTHONS ?= 3.10 3.11 3.12 3.13 3.14
+PYTHONS ?= 3.10 3.11 3.12 3.13
 
 .PHONY: test environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
 	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def main(*paths: str) -> int:
-    """Audit files of pinned requirements; return the exit status."""
+    """Audit files of pinned requirements; return the exit code."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes"]
     command += ["--format=json", "--progress-spinner=off", "--aliases=on"]
     command += [f"--requirement={path}" for path in paths]
@@ -21,7 +21,7 @@ def main(*paths: str) -> int:
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except ValueError:  # it has stopped with a traceback or a sentence
-        said = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()
+        said = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()
         sys.stdout.write(f"NOT CHECKED: pip-audit has failed: {said[-1]}\n")
         return 2
     status, lines = judge(packages)
@@ -30,7 +30,7 @@ def main(*paths: str) -> int:
 
 
 def judge(packages: list[dict[str, Any]]) -> tuple[int, list[str]]:
-    """What pip-audit's answers come to: an exit status and lines for the user."""
+    """What pip-audit's answers come to: an exit code and lines for the user."""
     faults = [
         f"{package['name']} {package['version']}: {fault['id']},"
         f" mended in {', '.join(fault['fix_versions']) or 'no version yet'}"

@@ -24,14 +24,14 @@ ABOUT = (sys.executable, "-m", "tap_fullstory_imports", "--about", "--format=jso
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
 HEAD = """\
-# Made by `make plugin`. This adds the tap to a Meltano project, with the path or the
-# address of this file:
+# Made by `make plugin`. This adds the tap to a Meltano project, with the path of this
+# file or the address of its raw text:
 #   meltano add --from-ref plugin.yaml tap-fullstory-imports
 """
 ENVIRONMENT = """\
 Settings of tap-fullstory-imports. Copy this file to `.env`, which Meltano reads, and
-remove the `#` before each setting that you need. The values are the defaults. Never
-commit `.env`, because it holds the API key.
+remove the `#` before each setting that you need. The values are the defaults. An empty
+value counts as not set. Never commit `.env`, because it holds the API key.
 """
 
 
@@ -163,6 +163,7 @@ def to_environment(about: dict[str, Any]) -> str:
     for name, schema in settings(about):
         default = schema.get("default", "")
         text = default if isinstance(default, str) else json.dumps(default)
+        text = "" if "<version>" in text else text  # the tap would send it as it is
         variable = f"{prefix}_{name.upper()}='{text}'"
         blocks.append(
             f"{fill(schema['description'], 86, break_on_hyphens=False)}\n{variable}"

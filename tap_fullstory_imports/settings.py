@@ -112,7 +112,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
         Literal["fail", "skip"],
         Meta(
             title="Missing jobs",
-            description="What to do with a job that the API does not know (404).",
+            description="What to do with a job that the API does not know (404): "
+            "`fail` fails it, `skip` leaves it out with a warning.",
         ),
     ] = "fail"
     count_mismatch: Annotated[
@@ -138,9 +139,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
             title="Request timeout",
             gt=0,
             le=3_600,
-            description="Total time limit for a request, and for the download of a "
-            "jobs file, in seconds. The headers, and each silence of the server, have "
-            "the same limit.",
+            description="Time limit for a request, and for the download of a jobs "
+            "file, in seconds. A server that keeps sending can exceed it, but a "
+            "request ends after three times this time at the latest.",
         ),
     ] = 60
     max_attempts: Annotated[
@@ -149,8 +150,8 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
             title="Maximum attempts",
             ge=1,
             le=20,
-            description="How often a request is tried before its job fails. A 429 "
-            "answer is no failed attempt.",
+            description="How often a request is tried before its job fails. 429 "
+            "answers do not count.",
         ),
     ] = 8
     max_retry_wait: Annotated[
@@ -159,9 +160,9 @@ class Declaration(msgspec.Struct, frozen=True, kw_only=True):
             title="Maximum retry wait",
             ge=0,
             le=86_400,
-            description="Longest wait for the API, in seconds. A 429 answer that "
-            "asks for more, or nothing but 429 answers for longer, ends the run; any "
-            "other answer that asks for more fails its job.",
+            description="Longest wait that the API may ask for, in seconds. The run "
+            "stops if a 429 answer asks for more, or if the API sends only 429 "
+            "answers for longer. The job fails if another error asks for more.",
         ),
     ] = 300
     max_page_bytes: Annotated[

@@ -1,4 +1,4 @@
-"""The tap: its streams, its command line, its exit status."""
+"""The tap: its streams, its command line, its exit code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = tuple(stream.name for stream in STREAMS)
 
 
 class TapFullstoryImports(Tap):
-    """Reads what became of Fullstory's batch imports of events and of users."""
+    """Reads the results of Fullstory's batch imports of events and users."""
 
     name = settings.NAME
     package_name = settings.NAME

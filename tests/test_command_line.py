@@ -149,7 +149,7 @@ def test_the_tap_is_a_module_too(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_the_tap_is_a_command_too(tap: Folder, api: StandIn) -> None:
-    """Under its own name, and its exit status reaches the shell."""
+    """Under its own name, and its exit code reaches the shell."""
     command = Path(sys.executable).with_name("tap-fullstory-imports")
     api.add(Job("a", rows=make_events(3)))
     for job_ids, status in ((["a"], 0), (["a", "missing"], 1)):

@@ -63,9 +63,12 @@ def test_link_leads_to_a_file_and_a_heading(name: str, link: str) -> None:
 def test_repository_is_the_same_everywhere() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (repository,) = re.findall(r'^Repository = "(.*)"$', project, re.MULTILINE)
+    raw = repository.replace("//github.com", "//raw.githubusercontent.com")
     for text in DOCUMENTS.values():
         for address in re.findall(r"https://github\.com/\S+?/tap-fullstory\w*", text):
             assert repository.startswith(address)
+        for address in re.findall(r"https://raw\.\S+", text):
+            assert address == f"{raw}/main/plugin.yaml"
 
 
 def test_example_rows_are_what_the_tap_writes(api: StandIn, tap: Folder) -> None:
@@ -163,7 +166,7 @@ class TestRecipes:
 
     def test_first_run_loads_all_jobs(self, project: Project, jobs: StandIn) -> None:
         """As after the first installation."""
-        (commands,) = blocks("Use with Meltano", "sh")
+        _, commands = blocks("Use with Meltano", "sh")
         key = {"TAP_FULLSTORY_IMPORTS_API_KEY": jobs.api_key}
         self.run(project, jobs, filled_in(commands, key))
         assert self.count(project) == {"abc123": 5, "abd123=": 5}

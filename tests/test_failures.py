@@ -1,4 +1,4 @@
-"""What each answer of the API leads to: rows, STATE, exit status and words."""
+"""What each answer of the API leads to: rows, STATE, exit code and words."""
 
 from __future__ import annotations
 

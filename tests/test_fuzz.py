@@ -1,4 +1,4 @@
-"""Whatever comes in is used or refused in words: pages, errors, settings, state.
+"""Any input is used or rejected with a clear message: pages, errors, settings, state.
 
 A few hundred inputs each; by `make fuzz` many thousands. What a machine has found once
 stands in a test of its own elsewhere.

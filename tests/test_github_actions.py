@@ -106,7 +106,8 @@ class Runner:
         elif action == "actions/upload-artifact":
             store = self._artifacts / given["name"]
             store.mkdir(parents=True)
-            shutil.copy(folder / given["path"], store)
+            for path in folder.glob(given["path"]):
+                shutil.copy(path, store)
         elif action == "actions/download-artifact":
             shutil.copytree(self._artifacts / given["name"], folder, dirs_exist_ok=True)
         else:

@@ -1,4 +1,4 @@
-"""Input that is huge, deep or odd is read exactly or refused in words."""
+"""Input that is huge, deep or odd is read exactly or rejected with a clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream `import_jobs`: what became of each job."""
+"""The stream `import_jobs`: the status and the counts of each job."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ for line in sys.stdin:
         print(json.dumps(json.loads(line)["value"]))
 """
 SAVED = {"bookmarks": {"imported_events": {"completed_jobs": {"old": 1}}}}
-# A target, its exit status, and whether its state may be saved.
+# A target, its exit code, and whether its state may be saved.
 TARGETS = {
     "takes all": (WHOLE, 0, True),
     "dies at once": ("sys.exit(3)", 3, False),

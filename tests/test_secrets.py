@@ -1,4 +1,4 @@
-"""The API key is shown nowhere: not on stdout, not on stderr, not in STATE.
+"""The API key never appears in output: not on stdout, not on stderr, not in STATE.
 
 In any failure, whatever the server says. The tests run at the log level that shows
 most; the harness looks for the key in the log of every other run.

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md explains every message that the tap can end with."""
+"""docs/troubleshooting.md explains every error and every warning of the tap."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 HOLE = "…"
-# Words of a run that goes on, and of programs that misuse the package.
-NO_MESSAGES = {"info", "debug", "warning", "RuntimeError"}
+# Words of a run without trouble, and of programs that misuse the package.
+NO_MESSAGES = {"info", "debug", "RuntimeError"}
 # What a setting or a verdict means; the way on of another message; a log line's frame.
 NO_SENTENCES = re.compile(
     r"The job is still processing\.|To read all jobs again|.* jobs failed|, entry "
-    r"|, the next one|; attempt|; requests resume|Failed to parse head| ?Did you mean"
+    r"|Failed to parse head| ?Did you mean"
     r"|true or false|.* rows a second|There is no `?batch_config"
     r"|a total of|str \| None|for … s it has answered"
 )
@@ -41,7 +41,7 @@ def fixed(text: str) -> str:
 
 
 class Messages(ast.NodeVisitor):
-    """Collects a module's texts that a user may read as the reason of a failure."""
+    """Collects a module's texts that a user may read in an error or a warning."""
 
     def __init__(self) -> None:
         """Start without any."""
@@ -85,7 +85,7 @@ def messages() -> Iterator[str]:
     """Every message of the package."""
     package = Path(tap_fullstory_imports.__file__).parent
     for path in sorted(package.rglob("*.py")):
-        if path.stem not in {"verdict", "timestamps", "streams"}:
+        if path.stem not in {"verdict", "timestamps"}:
             collected = Messages()
             collected.visit(ast.parse(path.read_text(encoding="utf-8")))
             yield from collected.found

@@ -1,4 +1,4 @@
-"""Values leave as they came: numbers, texts, unknown fields, at any depth."""
+"""Values are passed through unchanged: numbers, texts, unknown fields, at any depth."""
 
 from __future__ import annotations
 

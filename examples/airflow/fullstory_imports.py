@@ -20,8 +20,8 @@ ENVIRONMENT = {
     "TAP_FULLSTORY_IMPORTS_USER_JOBS_FILE": (
         "{{ var.value.get('fullstory_user_jobs_file', '') }}"
     ),
-    # The rows and Meltano's state go into one database: whoever connects to no named
-    # place in PostgreSQL goes where these variables say.
+    # The rows and Meltano's state go into one PostgreSQL database. Without a host in
+    # the address, the connection uses PGHOST, PGUSER and so on.
     "MELTANO_DATABASE_URI": "postgresql+psycopg://",
     "TARGET_POSTGRES_SQLALCHEMY_URL": "postgresql+psycopg://",
     "PGHOST": "{{ conn.warehouse.host }}",
@@ -51,9 +51,8 @@ ENVIRONMENT = {
 def fullstory_imports() -> None:
     """One pipeline, mapped over the shards, each with a state of its own."""
 
-    # A run of a part in which no job falls. It makes the tables, of the rows and of the
-    # state, before the shards would all do so at once; and what is wrong with a setting
-    # is told once, here.
+    # This shard has no jobs. It creates the tables before the shards start, and reports
+    # a wrong setting once.
     @task.bash
     def prepare() -> str:
         return (
@@ -61,8 +60,8 @@ def fullstory_imports() -> None:
             f" --no-state-update --state-id-suffix=prepare {PIPELINE}"
         )
 
-    # All shards share Fullstory's rate limit: not all of them at once. If other DAGs
-    # read from there too, give their tasks and these a pool.
+    # All shards share Fullstory's rate limit, so only two run at once. If other DAGs
+    # read from Fullstory too, put their tasks and these into one pool.
     @task.bash(
         max_active_tis_per_dag=2, map_index_template="{{ task.op_kwargs.shard }}"
     )

@@ -1,4 +1,4 @@
-"""Fullstory's batch import jobs: what became of them, without Singer.
+"""The results of Fullstory's batch import jobs, without Singer.
 
 To read what one job has imported:
 

@@ -97,8 +97,9 @@ class Client:
     Attributes:
         api_key: The API key, as Fullstory shows it.
         url: The address of the API, without a path.
-        timeout: Total time limit for a request, in seconds. The headers and each
-            silence of an answer have the same limit.
+        timeout: Time limit for a request, in seconds. It holds for the headers, for
+            each silence of the server, and for the whole answer, so a request can take
+            longer. The reader abandons a request after three times this time.
         max_page_bytes: The largest answer, decompressed.
         replace_unstorable: Whether U+FFFD replaces NUL and unpaired surrogates.
     """
