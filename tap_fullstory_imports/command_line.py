@@ -80,6 +80,10 @@ class ConfigInput:
             if path == "ENV":
                 given.from_environment = True
                 continue
+            if path.lstrip().startswith("{"):  # not shown: it can hold the API key
+                raise fault(
+                    "`--config` takes the path of a file. Put the settings into one."
+                )
             try:
                 content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
@@ -101,7 +105,7 @@ class ConfigInput:
         found = dict(self.config)
         for name in known if self.from_environment else ():
             text = os.environ.get(settings.PREFIX + name.upper())
-            if not text:  # an empty variable is as good as none
+            if not text:  # an empty variable counts as not set
                 continue
             found[name] = text
             if name not in settings.OWN:

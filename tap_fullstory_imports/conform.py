@@ -1,4 +1,4 @@
-"""Columns of the documented types: a fast check of JSON, and what becomes of others."""
+"""Columns of the documented types: checks JSON fast, converts other values."""
 
 from __future__ import annotations
 

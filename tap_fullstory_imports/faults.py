@@ -30,7 +30,7 @@ def fault(sentence: str) -> ConfigValidationError:
 
 
 def expected(name: str, schema: Mapping[str, Any]) -> str:
-    """A sentence that says what a setting must be, and not what it is.
+    """A sentence that says what a setting must be. It never quotes the value.
 
     Args:
         name: The setting.

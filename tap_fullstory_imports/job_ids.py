@@ -178,7 +178,7 @@ def listed(config: Mapping[str, Any], seconds: float) -> dict[str, tuple[str, ..
 
 
 def of_shard(job_ids: tuple[str, ...], shard: str) -> tuple[str, ...]:
-    """The jobs of one part. The hash is the same on every machine, for ever."""
+    """The jobs of one part. The hash is the same on every machine and never changes."""
     part, parts = (int(number) for number in shard.split("/"))
     if not 1 <= part <= parts:
         raise fault(

@@ -9,7 +9,7 @@ import re
 from urllib.parse import quote
 
 HIDDEN = "***"
-_PREFIX = 12  # characters: a text that was cut short may hold no more of a key
+_PREFIX = 12  # characters; also hides a key that was cut off after them
 
 
 class KeyFilter(logging.Filter):
@@ -28,7 +28,7 @@ class KeyFilter(logging.Filter):
         for text in (key, f":{key}"):
             encoded = base64.b64encode(text.encode()).decode().rstrip("=")
             forms |= {encoded, encoded.translate(str.maketrans("+/", "-_"))}
-        for _ in range(2):  # a job ID that is percent-encoded is so once more in a path
+        for _ in range(2):  # a percent-encoded job ID is encoded again in a path
             forms |= {quote(form, safe="") for form in forms}
         longest_first = sorted(forms if key else (), key=len, reverse=True)
         self._forms = re.compile(

@@ -7,7 +7,6 @@ import os
 import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -33,7 +32,7 @@ _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 
 
 class _Record(msgspec.Struct, tag_field="type", tag="RECORD"):
-    """A RECORD message. Of this form the encoder writes most in a second."""
+    """A RECORD message, in the form that the encoder writes fastest."""
 
     stream: str
     record: dict[str, Any]
@@ -56,7 +55,7 @@ def encode(content: dict[str, Any]) -> bytes:
     What the fast encoder refuses, such as an unpaired surrogate, leaves in ASCII.
 
     Raises:
-        RecursionError: If the content is nested more deeply than any page can be read.
+        RecursionError: If the content is nested too deeply.
     """
     try:
         return _encode(content)
@@ -82,7 +81,7 @@ def _encode_slowly(value: Any) -> str:
         return bytes(value).decode("ascii")  # a number with a huge exponent
     if isinstance(value, Decimal):
         return str(value)
-    return json.dumps(value.isoformat() if isinstance(value, datetime) else value)
+    return json.dumps(value, default=enc_hook)
 
 
 def _members(value: dict[str, Any]) -> Iterator[str]:
@@ -90,20 +89,19 @@ def _members(value: dict[str, Any]) -> Iterator[str]:
         yield f"{json.dumps(name)}:{_encode_slowly(member)}"
 
 
-def encode_lines(contents: list[Any]) -> tuple[bytes, int]:
-    """Lines of JSON, and how many there are.
+def encode_lines(contents: list[Any]) -> bytes:
+    """Lines of JSON.
 
-    Lines that are nested too deeply to be written are left out.
+    Raises:
+        RecursionError: If one of them is nested too deeply.
     """
     try:
-        return _ENCODER.encode_lines(contents), len(contents)
+        return _ENCODER.encode_lines(contents)
     except (*_REFUSALS, RecursionError):
-        lines = []
-        for content in contents:
-            is_record = isinstance(content, _Record)
-            with suppress(RecursionError):
-                lines.append(encode(content.to_dict() if is_record else content))
-        return b"".join(lines), len(lines)
+        return b"".join(
+            encode(one.to_dict() if isinstance(one, _Record) else one)
+            for one in contents
+        )
 
 
 @dataclass(slots=True)
@@ -160,7 +158,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         """Encode a message as a line of JSON.
 
         Raises:
-            RecursionError: If it is nested more deeply than any page can be read.
+            RecursionError: If it is nested too deeply.
         """
         return encode(message.to_dict())
 
@@ -170,24 +168,22 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         if not isinstance(message, RecordMessage):
             self.flush()
 
-    def write_records(self, stream: str, records: list[dict[str, Any]]) -> int:
-        """Write records of a stream, as `write_message` does, but at one stroke.
+    def write_records(self, stream: str, records: list[dict[str, Any]]) -> None:
+        """Write records of a stream, as `write_message` does, but all at once.
 
-        Returns:
-            How many are nested too deeply to be written.
+        Raises:
+            RecursionError: If one is nested too deeply. None is written then.
         """
         time = msgspec.Raw(_ENCODER.encode(datetime.now(timezone.utc)))
-        lines, count = encode_lines([_Record(stream, one, time) for one in records])
-        self._add(lines)
-        return len(records) - count
+        self._add(encode_lines([_Record(stream, one, time) for one in records]))
 
     def flush_if_old(self) -> None:
-        """Write out what has waited for its second."""
+        """Write the buffer if its oldest message is a second old."""
         if self._buffer and clock.now() - self._oldest >= BUFFER_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write out what has come together.
+        """Write the buffer to stdout.
 
         Raises:
             TargetGoneError: If stdout can't be written. Later calls do nothing.
@@ -211,7 +207,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             self.is_writing = False
 
     def check_reader(self) -> None:
-        """Notice while there is nothing to write that nobody reads any more.
+        """Detect a closed pipe while there is nothing to write.
 
         Raises:
             TargetGoneError: If the reader of stdout has closed it.
@@ -220,7 +216,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             return
         poll = select.poll()
         try:
-            poll.register(sys.stdout.fileno(), 0)  # tells of errors only
+            poll.register(sys.stdout.fileno(), 0)  # reports errors only
         except OSError:  # it is not a file
             return
         if poll.poll(0):

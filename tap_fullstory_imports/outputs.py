@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from singer_sdk.mapper import SameRecordTransform
 from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import StopError
+from tap_fullstory_imports.logs import HIDDEN
 from tap_fullstory_imports.messages import BatchMessage, encode_lines
 
 if TYPE_CHECKING:
@@ -33,12 +35,10 @@ class Written:
     Attributes:
         rows: How many were written.
         filtered: How many a filter left out.
-        unwritable: How many are nested too deeply to be written.
     """
 
     rows: int = 0
     filtered: int = 0
-    unwritable: int = 0
 
 
 class Output(ABC):
@@ -52,7 +52,11 @@ class Output(ABC):
 
     @abstractmethod
     def write(self, records: list[Record]) -> Written:
-        """Write records; they may be changed for it."""
+        """Write records; they may be changed for it.
+
+        Raises:
+            RecursionError: If one is nested too deeply to be written.
+        """
 
     def finish(self, note: Callable[[], None]) -> None:
         """Call back when all records that came so far have been written."""
@@ -63,14 +67,14 @@ class Output(ABC):
 
 
 class PlainRecords(Output):
-    """Records go out as they are, many at one stroke."""
+    """Records go out as they are, many at once."""
 
     keeps_json = True
 
     @override
     def write(self, records: list[Record]) -> Written:
-        unwritable = self.writer.write_records(self.stream.name, records)
-        return Written(len(records) - unwritable, unwritable=unwritable)
+        self.writer.write_records(self.stream.name, records)
+        return Written(len(records))
 
 
 class MappedRecords(Output):
@@ -81,22 +85,23 @@ class MappedRecords(Output):
         for record in records:
             deselect(record, self.stream.mask)
         emitted = [False] * len(records)
-        unwritable = 0
         for stream_map in self.stream.stream_maps:
             mapped = [self._mapped(stream_map, record) for record in records]
             emitted = [
                 was or record is not None
                 for was, record in zip(emitted, mapped, strict=True)
             ]
-            unwritable += self.writer.write_records(
+            self.writer.write_records(
                 stream_map.stream_alias, [one for one in mapped if one is not None]
             )
         rows = sum(emitted)
-        return Written(rows - unwritable, len(records) - rows, unwritable)
+        return Written(rows, len(records) - rows)
 
     def _mapped(self, stream_map: StreamMap, record: Record) -> Record | None:
         try:
             return stream_map.transform(record)
+        except RecursionError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
             # The text of the error may hold values of the row.
             msg = (
@@ -108,8 +113,6 @@ class MappedRecords(Output):
 
 class BatchFiles(Output):
     """Records go into compressed files of JSON lines, which BATCH messages name."""
-
-    keeps_json = True
 
     def __init__(self, stream: JobStream, writer: BufferedWriter) -> None:
         """Begin the first file."""
@@ -134,16 +137,14 @@ class BatchFiles(Output):
         if not self.keeps_json:
             for record in records:
                 deselect(record, self.stream.mask)
-        written = 0
+        rows = len(records)
         while records:
             part, records = self._split(records)
-            lines, count = encode_lines(part)
-            self._lines.write(lines)
+            self._lines.write(encode_lines(part))
             self._rows += len(part)
-            written += count
             if self._rows >= self._size:
                 self._announce()
-        return Written(written)
+        return Written(rows)
 
     def _split(self, records: list[Record]) -> tuple[list[Record], list[Record]]:
         room = self._size - self._rows
@@ -185,8 +186,9 @@ class BatchFiles(Output):
         reason = getattr(error, "strerror", None) or type(error).__name__
         if isinstance(error, ImportError):
             reason = f"{error}"
+        root = re.sub("//[^/]*@", f"//{HIDDEN}@", self._storage.root)
         return (
-            f"`batch_config`: no file can be written to {self._storage.root}"
+            f"`batch_config`: no file can be written to {root}"
             f" ({reason}). Check `storage.root`, its permissions and its free space."
         )
 

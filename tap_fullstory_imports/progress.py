@@ -133,13 +133,17 @@ class ProgressBar:
 
 def progress_display(logger: logging.Logger) -> ProgressLines | ProgressBar:
     """Return a bar if stderr is a terminal; otherwise, as under Meltano, lines."""
-    return ProgressBar() if sys.stderr.isatty() else ProgressLines(logger)
+    return ProgressBar() if _is_terminal() else ProgressLines(logger)
 
 
 def restore_terminal() -> None:
     """Erase the bar and show the cursor before the process ends by force."""
-    if sys.stderr.isatty():
+    if _is_terminal():
         os.write(sys.stderr.fileno(), ERASE.encode())
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _duration(seconds: float) -> str:

@@ -42,16 +42,23 @@ _REFUSALS: dict[int, str] = {
 
 
 class RemoteFileError(Exception):
-    """A file can't be read: the rest of a sentence about the setting.
+    """A file can't be read.
 
-    No secret is in it: of an address, it has neither the query nor a user name.
+    The text completes a sentence that begins with the setting. It never has the query
+    or a user name of an address.
     """
 
 
 def is_address(path: str) -> bool:
-    """Whether a path is an address such as ``s3://bucket/key``."""
-    scheme, mark, _ = path.partition("://")
-    return bool(mark) and "/" not in scheme and not scheme.startswith("~")
+    """Whether a path is an address such as ``s3://bucket/key``.
+
+    Also with a slash too few: the path of a file could be shown, an address can't.
+    """
+    scheme, mark, _ = path.partition(":/")
+    is_drive = len(scheme) == 1  # of Windows
+    return (
+        bool(mark) and "/" not in scheme and not scheme.startswith("~") and not is_drive
+    )
 
 
 def read(address: str, *, most: int, seconds: float) -> bytes:
@@ -101,13 +108,13 @@ def _from_server(address: str, most: int, seconds: float) -> bytes:
             if time.monotonic() > deadline:
                 raise TimeoutError
     except (OSError, HTTPError, ValueError) as error:  # requests' errors are OSErrors
-        reason = connection_failed(error, seconds)
+        reason = str(connection_failed(error, seconds)).rstrip(".")
         raise RemoteFileError(f"{shown} can't be read: {reason}.") from None
     raise RemoteFileError(f"{shown} can't be read: too many redirects.")
 
 
 def _checked(address: str) -> str:
-    """Check an address of a web server. Return what of it can be shown."""
+    """Check an address of a web server, and return it without secrets."""
     try:
         url = urlsplit(address)
         host = url.hostname or ""

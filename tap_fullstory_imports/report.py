@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.fullstory import Job, JobEnded, Policy
 
 LINE_SECONDS = 8.0
-MOST_JOB_LINES = 20  # of a run: more jobs share one line now and then
+MOST_JOB_LINES = 20  # a run with more jobs logs its overall progress instead
 EQUAL_SECONDS = 60.0
 
 

@@ -337,7 +337,7 @@ def _converted(name: str, value: Any) -> Any:
         value = _WORDS.get(value, value) if kind == "boolean" else value
     try:
         value = msgspec.convert(value, _TYPES[name], strict=False)
-    except ValueError:  # also for text that UTF-8 does not know
+    except ValueError:  # also raised for text that is not valid Unicode
         raise fault(expected(name, schema)) from None
     return _CHECKS[name](value) if name in _CHECKS else value
 

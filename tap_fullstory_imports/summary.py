@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable
 
-    from tap_fullstory_imports.fullstory import JobEnded, Reader
+    from tap_fullstory_imports.fullstory import JobEnded
     from tap_fullstory_imports.outputs import Written
 
 JOBS_NAMED = 5
-# The worst outcome first. It counts for a job that is read at several endpoints.
+# Worst first. A job that is read at several endpoints counts by its worst outcome.
 OUTCOMES = ("failed", "deferred", "skipped", "read", "already read")
 SHOWN_OUTCOMES = ("read", "already read", "deferred", "skipped", "failed")
 
@@ -44,14 +44,14 @@ class Summary:
     """Counts what happens in a run, and logs it at the end.
 
     Attributes:
-        reader: Counts the requests and the seconds of waiting.
         stopped: Why the run stopped before its end; None if it did not stop.
     """
 
     def __init__(self) -> None:
         """Start with nothing counted."""
-        self.reader: Reader | None = None
         self.stopped: str | None = None
+        self._requests: Counter[str] = Counter()  # by stream
+        self._waited = 0.0
         self._streams: dict[str, _Counts] = {}
 
     def start(
@@ -66,6 +66,11 @@ class Summary:
         """Count rows of a stream."""
         self._streams[stream].rows += written.rows
         self._streams[stream].filtered += written.filtered
+
+    def count_requests(self, requests: Counter[str], waited: float) -> None:
+        """Count the requests of streams, and the seconds of waiting."""
+        self._requests += requests
+        self._waited += waited
 
     def count_retry(self, stream: str) -> None:
         """Count a request that is made again."""
@@ -112,7 +117,6 @@ class Summary:
             logger.error("%s", self.stopped)
 
     def _write_counts(self, logger: logging.Logger) -> None:
-        requests = self.reader.requests if self.reader else Counter()
         for name, counts in self._streams.items():
             if not counts.has_jobs:
                 continue
@@ -121,7 +125,7 @@ class Summary:
                 name,
                 counts.rows,
                 counts.filtered,
-                requests[name],
+                self._requests[name],
                 counts.retries,
             )
         jobs = self._jobs()
@@ -129,9 +133,9 @@ class Summary:
             "Summary: jobs %s; rows %d, requests %d, retries %d, seconds waited %.1f.",
             ", ".join(f"{outcome} {jobs[outcome]}" for outcome in SHOWN_OUTCOMES),
             self.rows,
-            sum(requests.values()),
+            sum(self._requests.values()),
             sum(counts.retries for counts in self._streams.values()),
-            self.reader.waited if self.reader else 0,
+            self._waited,
         )
 
     def _jobs(self) -> Counter[str]:

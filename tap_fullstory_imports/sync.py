@@ -39,7 +39,7 @@ STATE_ROWS = 10_000
 STATE_SECONDS = 5.0
 STATE_SHARE = 0.015  # of the bytes written since the STATE before
 LATEST_STATE_SECONDS = 60.0
-JOBS_OF_LATEST_STATE = 6  # one in ten seconds
+SECONDS_PER_JOB = 10.0
 
 
 class Sync:
@@ -95,13 +95,18 @@ class Sync:
                 timer.tags[Tag.STATUS] = Status.FAILED  # until the end is seen
                 stack.callback(self._set_status, name, timer.tags)
                 self._write_schema(stream)
-            try:
-                self._read(jobs)
-                for output in self._outputs.values():
-                    output.close()
-            except StopError as error:
-                self._report.summary.stopped = str(error)
+            self._until_stopped(partial(self._read, jobs))
+            for output in self._outputs.values():
+                self._until_stopped(output.close)
             self._write_state()
+
+    def _until_stopped(self, work: Callable[[], None]) -> None:
+        """Do some work, and keep why it stopped the run, if it did."""
+        try:
+            work()
+        except StopError as error:
+            summary = self._report.summary
+            summary.stopped = summary.stopped or str(error)
 
     def _set_status(self, name: str, tags: dict[str, object]) -> None:
         if not self._report.summary.has_failed(name):
@@ -112,13 +117,16 @@ class Sync:
         if self._most_rows is not None:
             policy = replace(policy, job_wait_timeout=0)
         reader = Reader(jobs, self._settings.client, policy)
-        self._report.summary.reader = reader
-        with closing(reader.events()) as events:
-            for event in events:
-                self.handle(event)
-                self._look_around()
-                if self._report.summary.rows_of(self._streams) == self._most_rows:
-                    return
+        summary = self._report.summary
+        try:
+            with closing(reader.events()) as events:
+                for event in events:
+                    self.handle(event)
+                    self._look_around()
+                    if summary.rows_of(self._streams) == self._most_rows:
+                        return
+        finally:
+            summary.count_requests(reader.requests, reader.waited)
 
     def _todo(self, stream: JobStream) -> list[Job]:
         """The jobs of a stream that are not finished."""
@@ -149,15 +157,17 @@ class Sync:
         rows = page.rows[: self._most_rows]
         for start in range(0, len(rows), ROWS_PER_LOOK):
             part = rows[start : start + ROWS_PER_LOOK]
-            records = stream.to_records(part, job.job_id, page.first + start)
-            written = output.write(records)
-            if written.unwritable:
+            try:
+                records = stream.to_records(part, job.job_id, page.first + start)
+                written = output.write(records)
+            except RecursionError:
                 self._unwritable.add(job)
+                continue
             self._report.summary.count(name, written)
             self._counters[name].increment(written.rows)
-            self._state.rows += len(records)
+            self._state.rows += len(part)
             self._look_around()
-            self._report.show_progress(job, page.first + start + len(records))
+            self._report.show_progress(job, page.first + start + len(part))
 
     def _finish(self, ended: JobEnded) -> None:
         """Report that a job has ended, and bookmark it if it has been read."""
@@ -169,7 +179,8 @@ class Sync:
             reason = "It has a row that is nested too deeply to be written."
             ended = JobEnded(job, "failed", reason)
         self._report.end(ended)
-        if ended.outcome == "read" and stream.is_final(job.job_id):
+        is_whole = ended.outcome == "read" and self._most_rows is None
+        if is_whole and stream.is_final(job.job_id):
             self._outputs[name].finish(partial(self._bookmark, job, job.rows))
 
     def _bookmark(self, job: Job, rows: int) -> None:
@@ -183,7 +194,7 @@ class Sync:
         except SystemExit:
             self._write_state()
             raise
-        # Not only before a write: a batch grows for a long time without one.
+        # Checked here, because BATCH can go a long time without a write to stdout.
         self._writer.check_reader()
         if self._state.is_due(self._writer.bytes_added):
             self._write_state()
@@ -211,8 +222,8 @@ class _StateClock:
 
     STATE names all finished jobs, so it grows from one to the next. It is written again
     when it adds little to what has been written since: its bytes stay a small part of
-    all bytes, however many jobs there are. Where few jobs end, it is never later than a
-    minute.
+    all bytes, however many jobs there are. It is also written after a minute if fewer
+    than one job ends in ten seconds.
     """
 
     def __init__(self, size: int) -> None:
@@ -229,13 +240,11 @@ class _StateClock:
 
     def is_due(self, bytes_added: int) -> bool:
         """Whether to write STATE, after so many bytes of all messages."""
-        if not self._jobs and self.rows < STATE_ROWS:
-            return False
         waited = 0.0 if self._since is None else clock.now() - self._since
         if waited < STATE_SECONDS and self.rows < STATE_ROWS:
             return False
         is_small = self._size <= STATE_SHARE * (bytes_added - self._bytes_before)
-        is_late = waited >= LATEST_STATE_SECONDS and self._jobs < JOBS_OF_LATEST_STATE
+        is_late = waited >= max(LATEST_STATE_SECONDS, SECONDS_PER_JOB * self._jobs)
         return is_small or is_late
 
     def written(self, before: int, after: int) -> None:

@@ -61,8 +61,6 @@ class TapFullstoryImports(Tap):
         super().__init__(config=config, validate_config=False, **kwargs)
         del self.config_jsonschema
         self._ending = Ending(self.message_writer)
-        if threading.current_thread() is threading.main_thread():
-            self._ending.handle_signals()
 
     @classmethod
     def _checked(cls, config: dict[str, Any]) -> tuple[dict[str, Any], Settings]:
@@ -107,6 +105,8 @@ class TapFullstoryImports(Tap):
         """
         if self.settings is None:
             raise RuntimeError("The tap has no settings.")
+        if threading.current_thread() is threading.main_thread():
+            self._ending.handle_signals()
         streams = _selected(self, everything=most_rows is not None)
         report = Report(self.logger, self.settings.policy)
         if self.settings.shard:
@@ -124,6 +124,8 @@ class TapFullstoryImports(Tap):
                     most_rows=most_rows,
                 )
                 sync.run()
+                if report.summary.stopped:
+                    break
             self.message_writer.flush()
         except TargetGoneError as error:
             report.summary.stopped = error.reason

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-# Whether it is a leap year the calendar must say, so 29 February is not among them.
+# 29 February is left out, because it depends on the year.
 _CANONICAL = re.compile(
     rb'"(?!0000)\d{4}-'
     rb"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
@@ -24,9 +24,10 @@ _ISO8601 = re.compile(
 
 
 def is_canonical(value: Any) -> bool:
-    """Whether a value is JSON that is, to the letter, what `to_utc` would make of it.
+    """Whether a value is JSON that `to_utc` would not change.
 
-    As nearly all timestamps are. A few that are may not be recognized.
+    True for nearly all timestamps. False for some that are canonical, such as those of
+    29 February.
     """
     return isinstance(value, msgspec.Raw) and bool(_CANONICAL.fullmatch(value))
 

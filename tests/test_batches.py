@@ -106,6 +106,31 @@ def test_failed_job_in_batches_is_not_bookmarked(
     assert done.errors[-1].startswith("Job a failed: ")
 
 
+def test_run_that_stops_announces_the_rows_that_it_has(
+    tap: Folder, api: StandIn, tmp_path: Path
+) -> None:
+    """The API asks for too long a wait in the middle: what has been read counts."""
+    refusal = Answer(status=429, headers={"Retry-After": "9999"})
+    script: dict[str, list[Answer | None]] = {"imports": [refusal]}
+    api.add(Job("a", rows=make_events(3)), Job("b", script=script))
+    done = tap.run(job_ids=["a", "b"], concurrency=1, batch_config=config(tmp_path))
+    assert done.status == 1
+    assert "`max_retry_wait`" in done.errors[-1]
+    assert len(rows_of(done.of_type("BATCH"))) == 3
+    assert done.completed() == {"a": 3}
+
+
+def test_password_of_the_place_for_the_files_is_not_shown(
+    tap: Folder, api: StandIn
+) -> None:
+    api.add(Job("a", rows=make_events(3)))
+    storage = {"root": "sftp://loader:open-sesame@127.0.0.1/files"}
+    done = tap.run(job_ids=["a"], batch_config={"encoding": BATCH, "storage": storage})
+    assert done.status == 1
+    assert "sftp://***@127.0.0.1/files" in done.errors[-1]
+    assert "open-sesame" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("stream", "path"),
     [
@@ -181,13 +206,14 @@ def test_maps_that_map_nothing_do_not_disturb_batches(
     assert len(rows_of(done.of_type("BATCH"))) == 3
 
 
+@pytest.mark.parametrize("text", ["x", "\\ud800"])
 @pytest.mark.parametrize("depth", [500, 980, 5_000, 100_000])
 def test_row_nested_too_deeply_for_a_file_fails_its_job_only(
-    tap: Folder, api: StandIn, tmp_path: Path, depth: int
+    tap: Folder, api: StandIn, tmp_path: Path, depth: int, text: str
 ) -> None:
     """Or the row is written in full; there is no third way."""
     deep = '{"a":' * depth + "1" + "}" * depth
-    row = f'{{"name":"x","properties":{deep}}}'
+    row = f'{{"name":"{text}","properties":{deep}}}'
     api.add(
         Job("a", raw_pages=[f'[{{"name":"before"}},{row}]']),
         Job("b", rows=make_events(2)),
@@ -195,12 +221,14 @@ def test_row_nested_too_deeply_for_a_file_fails_its_job_only(
 
     done = tap.run(job_ids=["a", "b"], batch_config=config(tmp_path))
 
+    # A decoder may refuse the deep row, so the row is not decoded here.
+    lines = b"".join(lines_of(done.of_type("BATCH")))
+    assert lines.count(b'"job_id":"b"') == 2
     if "a" in done.completed():
         assert done.status == 0
         assert done.completed() == {"a": 2, "b": 2}
+        assert lines.count(b'"job_id":"a"') == 2
     else:
         assert done.status == 1
         assert done.completed() == {"b": 2}
         assert done.errors[-1].startswith("Job a failed: ")
-    # A decoder may refuse the deep row, so the row is not decoded here.
-    assert b"".join(lines_of(done.of_type("BATCH"))).count(b'"job_id":"b"') == 2

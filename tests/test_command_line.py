@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,6 +176,19 @@ def test_the_connection_test_reads_one_record(tap: Folder, api: StandIn) -> None
     assert [len(done.records(stream)) for stream in STREAMS] == [1, 1, 1, 0, 0, 0]
     assert done.completed("imported_events") == done.completed("import_errors") == {}
     assert "unhandled" not in done.stderr
+    requests = {stream: done.counts[stream]["requests"] for stream in STREAMS[:3]}
+    assert all(requests.values())
+    assert done.summary["requests"] == sum(requests.values()) == len(api.requests)
+
+
+def test_the_connection_test_bookmarks_no_job_whose_row_is_filtered(
+    tap: Folder, api: StandIn
+) -> None:
+    """Only the first row has been looked at."""
+    api.add(Job("a", rows=make_events(3)))
+    maps = {"imported_events": {"__filter__": "event_index > 0"}}
+    done = tap.run("--test", job_ids=["a"], stream_maps=maps)
+    assert done.completed() == {}
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -188,6 +202,7 @@ def test_a_connection_test_fails_with_the_reason(
     done = tap.run("--test", job_ids=["a"])
     assert done.status == 1
     assert str(status) in done.errors[-1]
+    assert len(api.requests) == (3 if status == HTTPStatus.NOT_FOUND else 1)
 
 
 def test_a_connection_test_does_not_wait_for_a_job(tap: Folder, api: StandIn) -> None:
@@ -266,6 +281,21 @@ def test_a_stdout_that_cannot_be_written_ends_the_run_in_a_sentence(
     result = Run(done.returncode, b"", done.stderr)
     assert_refused(result, "stdout")
     assert len(result.errors) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX only")
+def test_a_closed_stderr_keeps_no_row_back(tap: Folder, api: StandIn) -> None:
+    """As some daemons start their programs."""
+    api.add(Job("a", rows=make_events(3)))
+    line = [sys.executable, "-m", "tap_fullstory_imports", *tap.arguments(job_ids="a")]
+    done = subprocess.run(  # noqa: S603 - the tap itself
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *line],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.count(b'"type":"RECORD"') == 3
 
 
 def test_records_are_written_after_a_second_while_the_next_page_hangs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 import time
 import tracemalloc
@@ -144,9 +145,9 @@ def test_page_that_is_too_large_fails_its_job_at_once(
 def test_answer_must_be_there_in_time_whatever_trickles_in(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
-    """Not only between two bytes. The job fails at the latest."""
+    """Not only between two bytes. Headers and the rest have three times the limit."""
     run, seconds = run_with(tap, api, answer, may_hang=True)
-    assert f"no answer within {TIMEOUT} s" in run.errors[0]
+    assert re.search(r"no answer within (0\.4|1\.2) s", run.errors[0])
     assert seconds < 5
 
 

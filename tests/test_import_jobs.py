@@ -131,3 +131,15 @@ def test_counts_that_are_missing_are_zero_and_new_fields_are_kept(
             f"failed_{stream.kind}": 0,
         }
     ]
+
+
+def test_a_status_that_is_no_text_does_not_stop_the_run(
+    tap: Folder, api: StandIn, stream: Stream
+) -> None:
+    """It is not the status of an ended import."""
+    script = {"status": [Answer(body={"job": {"status": ["COMPLETED"]}})] * 99}
+    api.add(stream.job("a", script=script), stream.job("b"))
+    run = read(tap, stream, "a", "b", job_wait_timeout=1)
+    assert run.status == 0
+    assert run.completed(stream.name) == {"b": 1}
+    assert run.records(stream.name)[-1]["status"] == '["COMPLETED"]'

@@ -217,6 +217,7 @@ HINTS = {
     "https://api.fullstory.com/v2/events/batch/abc123": "address",
     "job_id,created": "CSV",
     "abc123,2026-01-15T01:30:15Z,COMPLETED": "CSV",
+    "abc124;COMPLETED": "CSV",
     '{"job_ids": ["abc123"]}': "JSON",
     "[abc123]": "JSON",
 }

@@ -245,6 +245,22 @@ def test_a_redirect_to_an_unsafe_address_is_refused(
     assert SIGNATURE not in sentence
 
 
+@pytest.mark.parametrize("start", ["https:/127.0.0.1", "s3:/bucket", "https:/a..b"])
+def test_a_misspelled_address_is_refused_without_its_query(
+    tap: Folder, start: str
+) -> None:
+    """With a slash too few: it is not taken for the path of a file."""
+    run = tap.run(jobs_file=f"{start}/jobs?{SIGNATURE}")
+    assert "must " in refusal(run)
+    assert SIGNATURE not in run.stderr
+
+
+def test_a_host_that_can_not_exist_is_refused_in_one_sentence(tap: Folder) -> None:
+    sentence = refusal(tap.run(jobs_file="https://a..b/jobs"))
+    assert "https://a..b/jobs can't be read: " in sentence
+    assert not sentence.endswith("..")
+
+
 def test_redirects_in_a_circle_end(tap: Folder, files: Files) -> None:
     """After five of them."""
     files.answers["/jobs"] = redirect("/jobs")

@@ -185,6 +185,21 @@ def test_last_reading_with_fewer_rows_than_any_warns(tap: Folder, api: StandIn) 
     assert "had 6 rows, the last one 4" in warning
 
 
+def test_warning_of_fewer_rows_keeps_that_of_a_wrong_number(
+    tap: Folder, api: StandIn
+) -> None:
+    early = {"results": rows("abcde"), "total_records": "6"}
+    script: Script = {"imports": [Answer(body=early)]}
+    words: list[str | None] = ["PROCESSING"]
+    api.add(Job("a", rows("bcd"), script=script, words=words, total=None, imports=9))
+
+    run = tap.run(job_ids=["a"], count_mismatch="warn")
+
+    assert run.completed() == {"a": 3}
+    [warning] = [line for line in run.warnings if "target" in line]
+    assert "9 imported" in warning
+
+
 def test_second_reading_with_as_many_rows_or_more_does_not_warn(
     tap: Folder, api: StandIn
 ) -> None:

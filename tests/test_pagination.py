@@ -220,14 +220,3 @@ def test_jobs_may_use_the_same_tokens(api: StandIn, tap: Folder) -> None:
 
     assert run.status == 0
     assert run.completed() == {"a": 2, "b": 2}
-
-
-def test_token_that_holds_the_api_key_is_never_sent(api: StandIn, tap: Folder) -> None:
-    """Logs of servers hold addresses, and so they would hold the key."""
-    api.add(Job("a", pages=[ONE, TWO], tokens=[f"x{api.api_key}"]))
-
-    run = tap.run(job_ids=["a"], max_attempts=2)
-
-    assert run.status == 1
-    assert "its `next_page_token` holds the API key" in run.errors[-1]
-    assert not any("page_token" in request.query for request in api.requests)

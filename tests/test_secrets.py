@@ -324,6 +324,13 @@ def test_no_command_shows_the_key(
             assert done.status == 0
 
 
+def test_settings_in_place_of_a_file_are_not_shown() -> None:
+    """The sentence says what the option takes."""
+    done = run_at_debug(["--config", json.dumps({"api_key": KEY})])
+    assert done.status == 1
+    assert "path of a file" in done.errors[-1]
+
+
 def test_settings_of_the_environment_are_not_shown(api: StandIn) -> None:
     """Nor faults in them."""
     api.add(Job("a", rows=make_events(1)))

@@ -273,6 +273,25 @@ def test_large_state_follows_each_of_a_few_slow_jobs_within_a_minute(
     assert max(delays(messages).values()) <= 70
 
 
+def test_large_state_follows_the_last_jobs_while_one_is_waited_for(
+    api: StandIn, tap: Folder
+) -> None:
+    """Jobs that ended fast, and then none for minutes."""
+    saved = {f"saved-{number}": 1 for number in range(3_000)}
+    fast = [f"fast-{number}" for number in range(8)]
+    api.add(*(Job(name, rows=ROWS[:1]) for name in fast), Job("slow", processing=-1))
+
+    messages = timed(
+        tap,
+        100,
+        job_ids=[*saved, *fast, "slow"],
+        state=state_of(**saved),
+        job_wait_timeout=200,
+    )
+
+    assert max(delays(messages).values()) <= 110
+
+
 @pytest.mark.parametrize(("saved", "new"), [(0, 2_000), (5_000, 300)])
 def test_states_of_many_small_jobs_are_few_bytes_beside_their_records(
     api: StandIn, tap: Folder, saved: int, new: int

@@ -362,6 +362,33 @@ def test_deep_list_in_a_column_of_texts_becomes_its_json(
     assert len(names) > 1
 
 
+@pytest.mark.parametrize("maps", [None, {"imported_events": {"more": "name"}}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        nested(600, '{"a":', "}").replace('"x"', '"\\ud800"'),
+        nested(600, '{"a":', "}")
+        .replace('"x","properties":', "")
+        .replace("1", '"\\ud800"'),
+        nested(900, '{"a":', "}"),
+    ],
+)
+@pytest.mark.parametrize("without", ["", "session"])
+def test_row_that_is_too_deep_to_be_written_fails_only_its_job(
+    tap: Folder, api: StandIn, row: str, without: str, maps: dict[str, Any] | None
+) -> None:
+    """Or it is written; the run goes on in any case."""
+    api.add(Job("a", raw_pages=[f"[{row}]"]), Job("b", rows=make_events(1)))
+    catalog = selecting("imported_events", without=without)
+    run = tap.run(job_ids=["a", "b"], catalog=catalog, stream_maps=maps)
+    if run.status:
+        assert run.completed() == {"b": 1}
+        assert "nested too deeply" in run.errors[-1]
+    else:
+        assert run.completed() == {"a": 1, "b": 1}
+        assert run.stdout.count(b'"type":"RECORD"') == 2
+
+
 @pytest.mark.parametrize("depth", [250_000, 1_000_000])
 def test_too_deep_row_fails_only_its_job(tap: Folder, api: StandIn, depth: int) -> None:
     """In words, and without a crash of the interpreter."""

@@ -1,7 +1,6 @@
-"""Characters that JSON can hold and some databases can't, replaced in an answer.
+"""Replaces NUL and unpaired surrogates, which some databases reject.
 
-They are NUL and lone surrogates. JSON can hold them only as escapes, so that an answer
-needs no decoding to find them.
+In JSON they only occur as escapes, so the answer is searched without decoding it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _ESCAPE = re.compile(
 
 
 def replace_unstorable(body: bytes) -> bytes:
-    """Replace each NUL and each lone surrogate in all texts and names of a JSON."""
+    """Replace each NUL and each unpaired surrogate in all texts and names of a JSON."""
     if not _SUSPECT.search(body):
         return body
     return _ESCAPE.sub(_replaced, body)

@@ -26,7 +26,7 @@ MESSAGE_LENGTH = 200
 
 
 class FullstoryError(Exception):
-    """Whatever keeps a request from giving a page or a status."""
+    """A request has not given a page or a status."""
 
 
 class NotReadyError(FullstoryError):

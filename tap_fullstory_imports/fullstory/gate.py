@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Gate:
     """Applies what one answer says about all jobs.
 
-    Until the API has answered for the first time, only one request is under way. Each
-    attempt takes another job. So a job without an answer does not stop the others, and
-    a host that never answers costs only the attempts of one job.
+    Until the API answers for the first time, only one request is under way, and each
+    attempt takes another job. One job without an answer then does not stop the others,
+    and an unreachable host is given up after the attempts of one job.
 
     Not thread-safe: the reader holds its lock.
     """

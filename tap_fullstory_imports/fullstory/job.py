@@ -182,7 +182,8 @@ class Job:
         """End the job, which has been read in full."""
         warning = last.warning
         if self.rows < self._most_rows:
-            warning = reasons.fewer_rows(self._most_rows, self.rows)
+            fewer = reasons.fewer_rows(self._most_rows, self.rows)
+            warning = f"{warning} {fewer}" if warning else fewer
         return Step(last.page, last.first, outcome="read", warning=warning)
 
     def _read_again(self) -> Step:

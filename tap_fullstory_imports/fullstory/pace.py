@@ -40,7 +40,7 @@ class Pace:
         self._rate: float | None = None
         self._rate_before: float | None = None  # at the last 429
         self._rated_at = 0.0
-        self._starts: deque[float] = deque(maxlen=STARTS_KEPT)  # but those refused
+        self._starts: deque[float] = deque(maxlen=STARTS_KEPT)  # except refused ones
         self._last_start = -math.inf
         self._in_flight = 0
         self._opened_at: float | None = None

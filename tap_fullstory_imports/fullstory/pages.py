@@ -55,7 +55,7 @@ class Page:
 
 
 class _SplitAnswer(msgspec.Struct):
-    """A page whose rows are taken apart no further than to their fields."""
+    """A page whose rows are split into fields only."""
 
     results: list[dict[str, msgspec.Raw]] | None = None
     total_records: Any = None
@@ -174,10 +174,9 @@ def _split(body: bytes, check: RowsCheck) -> dict[str, Any] | None:
     """Take a page apart down to the fields of its rows, whose values stay JSON.
 
     Returns:
-        The answer; None if it is to be decoded in full: it has no rows, its rows stand
-        on several lines, a value has another type than documented, or there is
-        something wrong with it. The splitter sees all faults that the decoder sees, but
-        for texts that are not UTF-8.
+        The answer; None if the page needs full decoding: it has no rows, spans several
+        lines, has a value of an undocumented type, or is faulty. The splitter finds the
+        same faults as the decoder, except invalid UTF-8, which `_check_utf8` finds.
     """
     if b"\n" in body.rstrip() or b"\r" in body.rstrip():
         return None

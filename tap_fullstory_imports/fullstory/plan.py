@@ -18,33 +18,6 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.fullstory.job import Job, Policy, Step
 
 
-class WaitBudget:
-    """Counts the seconds of waiting, and limits those for unfinished imports.
-
-    Only time in which nothing else can be read counts against the limit.
-
-    Attributes:
-        waited: Seconds in which every job that was left had to wait.
-        spent: Those in which the imports of all of them were still running.
-    """
-
-    def __init__(self, limit: float) -> None:
-        """Start with nothing spent."""
-        self.limit = limit
-        self.waited = self.spent = 0.0
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether unfinished imports have used up the limit."""
-        return self.spent >= self.limit
-
-    def add(self, seconds: float, *, counts: bool) -> None:
-        """Count seconds of waiting; `counts` says whether they use up the limit."""
-        self.waited += seconds
-        if counts:
-            self.spent += seconds
-
-
 class Plan:
     """Keeps the queue of jobs in step with the answers.
 
@@ -52,12 +25,14 @@ class Plan:
 
     Attributes:
         requests: How many requests were started, by endpoint name.
+        waited: Seconds in which every job that was left had to wait.
     """
 
     def __init__(self, jobs: Iterable[Job], policy: Policy, gate: Gate) -> None:
         """Take the jobs in their order."""
         self.requests: Counter[str] = Counter()
-        self.budget = WaitBudget(policy.job_wait_timeout)
+        self.waited = 0.0
+        self._spent = 0.0  # of the time limit for unfinished imports
         self._queue, self._policy, self._gate = JobQueue(jobs), policy, gate
         self._ended_at = -math.inf  # the last job
 
@@ -129,12 +104,16 @@ class Plan:
         unfinished = queue.unfinished_ids if queue.is_unfinished else ()
         if not unfinished and (in_flight or (queue.has_due(now) and not pause)):
             return None
-        return Waiting(unfinished, self.budget.spent, pause, queue.next_retry(now))
+        return Waiting(unfinished, self._spent, pause, queue.next_retry(now))
 
-    def waited(self, waiting: Waiting, seconds: float) -> None:
-        """Count the seconds of a wait."""
-        counts = bool(waiting.unfinished) and not self._queue.time_is_up
-        self.budget.add(seconds, counts=counts)
+    def count_wait(self, waiting: Waiting, seconds: float) -> None:
+        """Count the seconds of a wait.
+
+        Only time in which nothing else can be read counts against the time limit.
+        """
+        self.waited += seconds
+        if waiting.unfinished and not self._queue.time_is_up:
+            self._spent += seconds
 
     def give_up(self, now: float) -> list[Event]:
         """Stop waiting for unfinished jobs if the time for that is up.
@@ -145,7 +124,8 @@ class Plan:
         queue = self._queue
         if not queue.is_unfinished or queue.time_is_up:
             return []
-        if not self.budget.is_spent and not queue.has_only_statuses:
+        is_spent = self._spent >= self._policy.job_wait_timeout
+        if not is_spent and not queue.has_only_statuses:
             return []
         jobs = queue.give_up(now, self._ended_at)
         return [event for job in jobs for event in self._end_unfinished(job)]
@@ -158,6 +138,6 @@ class Plan:
             page = PageRead(job, 0, job.pending.rows)
             return [page, JobEnded(job, "read", "")]
         if self._policy.unfinished_jobs == "defer":
-            reason = reasons.deferred(self.budget.spent)
+            reason = reasons.deferred(self._spent)
             return [JobEnded(job, "deferred", reason)]
-        return [JobEnded(job, "failed", reasons.unfinished(self.budget.spent))]
+        return [JobEnded(job, "failed", reasons.unfinished(self._spent))]

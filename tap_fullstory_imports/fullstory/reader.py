@@ -56,7 +56,7 @@ class Reader:
     @property
     def waited(self) -> float:
         """Seconds in which every job that was left had to wait."""
-        return self._plan.budget.waited
+        return self._plan.waited
 
     def close(self) -> None:
         """Make no more requests. A request under way ends by itself."""
@@ -110,7 +110,7 @@ class Reader:
         waiting = self._plan.waiting(now, len(self._in_flight))
         clock.wait(self._changed, TICK_SECONDS)
         if waiting is not None:
-            self._plan.waited(waiting, clock.now() - now)
+            self._plan.count_wait(waiting, clock.now() - now)
         return waiting
 
     def _make_room(self, page: PageRead) -> None:
@@ -123,13 +123,13 @@ class Reader:
     def _abandon_stuck(self) -> None:
         """Fail each job whose request outlasts all time limits of the client.
 
-        A server can send a byte now and then for ever, for example in the headers.
+        A server can send a byte now and then without end, for example in the headers.
         Another thread takes the place of the one that reads them.
         """
         oldest = time.monotonic() - STUCK_LIMITS * self._client.timeout
         for job in [job for job, since in self._in_flight.items() if since < oldest]:
             del self._in_flight[job]
-            reason = reasons.stuck(self._client.timeout)
+            reason = reasons.stuck(STUCK_LIMITS * self._client.timeout)
             self._hand_out([self._plan.abandon(job, reason)])
             self._start_thread()
 

@@ -128,7 +128,7 @@ def _suspicion(job_id: str) -> str:
         hint = "it looks like JSON: list the ID alone"
     elif any(char in job_id for char in _QUOTES):
         hint = "it has quotes: leave them out"
-    elif "," in job_id:
+    elif "," in job_id or ";" in job_id:
         hint = "it looks like a line of CSV: list the ID alone"
     elif any(char.isspace() for char in job_id):
         hint = "it has white space: IDs are separated by commas"

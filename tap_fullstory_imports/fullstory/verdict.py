@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-FINAL_STATUSES = frozenset({"COMPLETED", "FAILED"})
+FINAL_STATUSES = ("COMPLETED", "FAILED")  # a status of any type can be looked up
 
 
 class Verdict(Enum):

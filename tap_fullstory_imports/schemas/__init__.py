@@ -1,4 +1,4 @@
-"""One JSON schema for each stream; what they share stands in ``fields.json``."""
+"""One JSON schema for each stream; shared definitions are in ``fields.json``."""
 
 from __future__ import annotations
 
