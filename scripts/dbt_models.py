@@ -47,12 +47,11 @@ def dumped(content: dict[str, Any]) -> str:
 def sources() -> dict[str, Any]:
     """The tap's streams as the sources of the package."""
     tables = [source_table(one.name, one.primary_keys) for one in STREAMS]
-    schema = "'main' if target.type == 'duckdb' else 'fullstory'"
     source = {
         "name": SOURCE,
         "description": "What tap-fullstory-imports has loaded.",
         "database": f"{{{{ var('{SOURCE}_database', target.database) }}}}",
-        "schema": f"{{{{ var('{SOURCE}_schema', {schema}) }}}}",
+        "schema": f"{{{{ var('{SOURCE}_schema', 'fullstory') }}}}",
         "loader": "tap-fullstory-imports",
         "tables": tables,
     }

@@ -4,15 +4,6 @@
     {{ return(adapter.dispatch('json_get', 'dbt_fullstory_imports')(json, keys)) }}
 {%- endmacro -%}
 
-{#- A JSON pointer, because DuckDB's paths with `$` can't name every key. -#}
-{%- macro duckdb__json_get(json, keys) -%}
-    {%- set pointer = [] -%}
-    {%- for key in keys -%}
-        {%- do pointer.append('/' ~ (key | replace('~', '~0') | replace('/', '~1'))) -%}
-    {%- endfor -%}
-    json_extract({{ json }}, {{ dbt_fullstory_imports.text_literal(pointer | join) }})
-{%- endmacro -%}
-
 {%- macro postgres__json_get(json, keys) -%}
     ({{ json }}
     {%- for key in keys %} -> {{ dbt_fullstory_imports.text_literal(key) }}{% endfor -%})
@@ -29,10 +20,6 @@
     {{ return(adapter.dispatch('json_text', 'dbt_fullstory_imports')(json)) }}
 {%- endmacro -%}
 
-{%- macro duckdb__json_text(json) -%}
-    json_extract_string({{ json }}, '$')
-{%- endmacro -%}
-
 {%- macro postgres__json_text(json) -%}
     ({{ json }} #>> '{}')
 {%- endmacro -%}
@@ -45,17 +32,6 @@
 {#- string, number, boolean, array, object or null -#}
 {%- macro json_kind(json) -%}
     {{ return(adapter.dispatch('json_kind', 'dbt_fullstory_imports')(json)) }}
-{%- endmacro -%}
-
-{%- macro duckdb__json_kind(json) -%}
-    case json_type({{ json }})
-        when 'VARCHAR' then 'string'
-        when 'BOOLEAN' then 'boolean'
-        when 'ARRAY' then 'array'
-        when 'OBJECT' then 'object'
-        when 'NULL' then 'null'
-        else case when {{ json }} is not null then 'number' end
-    end
 {%- endmacro -%}
 
 {%- macro postgres__json_kind(json) -%}
@@ -79,15 +55,6 @@
     {{ return(adapter.dispatch('json_fields', 'dbt_fullstory_imports')(json)) }}
 {%- endmacro -%}
 
-{%- macro duckdb__json_fields(json) -%}
-    cross join lateral (
-        select
-            key,
-            json_extract({{ json }}, '/' || replace(replace(key, '~', '~0'), '/', '~1')) as value
-        from (select unnest(json_keys({{ json }})) as key)
-    ) as field
-{%- endmacro -%}
-
 {%- macro postgres__json_fields(json) -%}
     cross join lateral jsonb_each(
         case when jsonb_typeof({{ json }}) = 'object' then {{ json }} end
@@ -102,12 +69,6 @@
 {#- A join with the elements of an array: `element.value`. -#}
 {%- macro json_elements(json) -%}
     {{ return(adapter.dispatch('json_elements', 'dbt_fullstory_imports')(json)) }}
-{%- endmacro -%}
-
-{%- macro duckdb__json_elements(json) -%}
-    cross join lateral (
-        select unnest(cast({{ json }} as json[])) as value
-    ) as element
 {%- endmacro -%}
 
 {%- macro postgres__json_elements(json) -%}

@@ -27,20 +27,12 @@ bools and dates for lists of them; and json for everything else.
     {{ return(adapter.dispatch('sql_type', 'dbt_fullstory_imports')(type)) }}
 {%- endmacro -%}
 
-{%- macro default__sql_type(type) -%}
+{%- macro postgres__sql_type(type) -%}
     {%- set names = {
         'str': 'text', 'int': 'bigint', 'real': 'double precision', 'bool': 'boolean',
-        'date': 'timestamp', 'json': 'json'
+        'date': 'timestamp', 'json': 'jsonb'
     } -%}
     {{ return(names[type] if type in names else names[type[:-1]] ~ '[]') }}
-{%- endmacro -%}
-
-{%- macro duckdb__sql_type(type) -%}
-    {{ return(dbt_fullstory_imports.default__sql_type(type) | replace(' precision', '')) }}
-{%- endmacro -%}
-
-{%- macro postgres__sql_type(type) -%}
-    {{ return(dbt_fullstory_imports.default__sql_type(type) | replace('json', 'jsonb')) }}
 {%- endmacro -%}
 
 {%- macro snowflake__sql_type(type) -%}
@@ -97,10 +89,6 @@ bools and dates for lists of them; and json for everything else.
     {{ return(adapter.dispatch('json_to_list', 'dbt_fullstory_imports')(json, type)) }}
 {%- endmacro -%}
 
-{%- macro duckdb__json_to_list(json, type) -%}
-    [{{ dbt_fullstory_imports.typed('element', type) }} for element in cast({{ json }} as json[])]
-{%- endmacro -%}
-
 {%- macro postgres__json_to_list(json, type) -%}
     array(
         select {{ dbt_fullstory_imports.typed('element.value', type) }}
@@ -118,10 +106,6 @@ bools and dates for lists of them; and json for everything else.
 {#- Each gives null where the text is something else. -#}
 {%- macro text_to_int(text) -%}
     {{ return(adapter.dispatch('text_to_int', 'dbt_fullstory_imports')(text)) }}
-{%- endmacro -%}
-
-{%- macro duckdb__text_to_int(text) -%}
-    case when regexp_full_match({{ text }}, '-?[0-9]{1,19}') then try_cast({{ text }} as bigint) end
 {%- endmacro -%}
 
 {%- macro postgres__text_to_int(text) -%}
@@ -143,10 +127,6 @@ bools and dates for lists of them; and json for everything else.
     {{ return(adapter.dispatch('text_to_real', 'dbt_fullstory_imports')(text)) }}
 {%- endmacro -%}
 
-{%- macro default__text_to_real(text) -%}
-    try_cast({{ text }} as double)
-{%- endmacro -%}
-
 {#- PostgreSQL has no `try_cast`. Outside of these bounds its cast would fail. -#}
 {%- macro postgres__text_to_real(text) -%}
     case
@@ -154,6 +134,10 @@ bools and dates for lists of them; and json for everything else.
             or abs(cast({{ text }} as numeric)) between 1e-307 and 1.79e308
             then cast({{ text }} as double precision)
     end
+{%- endmacro -%}
+
+{%- macro snowflake__text_to_real(text) -%}
+    try_cast({{ text }} as double)
 {%- endmacro -%}
 
 
@@ -168,18 +152,6 @@ bools and dates for lists of them; and json for everything else.
 
 {%- macro iso_8601_zone() -%}
     {{ return('(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])') }}
-{%- endmacro -%}
-
-{%- macro duckdb__text_to_date(text) -%}
-    {%- set day = '[0-9]{4}-[0-9]{2}-[0-9]{2}' -%}
-    {%- set time = dbt_fullstory_imports.iso_8601_time() -%}
-    {%- set zone = dbt_fullstory_imports.iso_8601_zone() -%}
-    case
-        when regexp_full_match({{ text }}, '{{ day }}{{ time }}{{ zone }}')
-            then try_cast({{ text }} as timestamptz) at time zone 'UTC'
-        when regexp_full_match({{ text }}, '{{ day }}({{ time }})?')
-            then try_cast({{ text }} as timestamp)
-    end
 {%- endmacro -%}
 
 {#- The pattern knows the calendar, because a cast of 30 February would fail. -#}
