@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PLUGIN = """
 import os, pwd
-from tests import postgres_server
+from scripts import postgres
 
 def getpwnam(name):
     raise KeyError(name)
 
-postgres_server.ADMIN_FOLDERS = ()
+postgres.ADMIN_FOLDERS = ()
 os.environ["PATH"] = "/nowhere"
 os.geteuid = lambda: 0
 pwd.getpwnam = getpwnam
