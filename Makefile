@@ -20,7 +20,7 @@ EXAMPLES ?= 1000
 PYTHONS ?= 3.10 3.11 3.12 3.13
 
 .PHONY: test environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
-	fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
+	fuzz demo psql load setup bench bench-targets dist lock plugin dbt-models clean
 
 # The tests mostly wait, so there are more processes than cores.
 test: .venv/ready
@@ -77,8 +77,16 @@ fuzz: .venv/ready
 demo: setup .venv/dbt/ready
 	@$(BIN)/python -m scripts.demo
 
-# Installs all that development and the pipeline into DuckDB need.
-setup: .meltano/ready | output
+# Opens the database that the demo has loaded into.
+psql: .venv/ready
+	@$(BIN)/python -m scripts.postgres psql
+
+# Loads the jobs that the environment or .env names into the same database.
+load: setup
+	@$(BIN)/python -m scripts.postgres meltano run tap-fullstory-imports target-postgres
+
+# Installs all that development and the pipeline into PostgreSQL need.
+setup: .meltano/ready
 
 # Measures the tap beside its peers; takes three quarters of an hour.
 bench: .venv/ready
@@ -136,9 +144,9 @@ clean:
 	@$(PIP) -qq install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.meltano/ready: .venv/ready meltano.yml requirements/tap.txt requirements/target-duckdb.txt
+.meltano/ready: .venv/ready meltano.yml requirements/tap.txt requirements/target-postgres.txt
 	@echo 'Installing the tap and the target for the pipeline.'
-	@$(BIN)/meltano --log-level=warning install tap-fullstory-imports target-duckdb
+	@$(BIN)/meltano --log-level=warning install tap-fullstory-imports target-postgres
 	@touch $@
 
 # The other targets, which Meltano installs for users when they first run them.
@@ -187,6 +195,3 @@ clean:
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/airflow
 	@$(call install,$(VERSIONS) requirements/airflow.txt,--python .venv/airflow)
 	@touch $@
-
-output:
-	@mkdir $@

@@ -1,254 +1,255 @@
-"""The demo: the real pipeline, twice, from the stand-in Fullstory API into DuckDB.
+"""The demo: the real pipeline, from the stand-in Fullstory API into PostgreSQL.
 
-In the end dbt makes typed views of what has been loaded.
+Then dbt makes typed views of what has been loaded. A second run shows that nothing is
+read twice.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-import duckdb
+import psycopg
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from scripts.postgres import FOLDER as DATA
+from scripts.postgres import LOGIN, PREFIX, database, exit_on_signals
 from tests.stand_in import DEFAULT_API_KEY, DEMO, load
 
 if TYPE_CHECKING:
     from tests.stand_in import StandIn
 
-MELTANO = str(Path(sys.executable).parent / "meltano")
-TAP = "tap-fullstory-imports"
-PIPELINE = f"run {TAP} target-duckdb"
-LINE = re.compile(r"\S+ \[(\w+) *\] (\S+) +(.*)")  # time, level, source, message
-FOLDER = Path("output", "demo")
-STATE = FOLDER / "meltano.db"
-DATABASE = FOLDER / "fullstory.duckdb"
-LOG = FOLDER / "meltano.log"
+BIN = Path(sys.executable).parent
+DBT = BIN.parent / "dbt" / "bin" / "python"
+TAP = "TAP_FULLSTORY_IMPORTS_"
+PIPELINE = ("run", "tap-fullstory-imports", "target-postgres")
+FOLDER = Path("output", "demo").absolute()
+TRANSFORM = FOLDER / "transform"
+SCHEMA = "fullstory_demo"
+VIEWS = f"{SCHEMA}_models"
+SEARCH_PATH = f"-c search_path={VIEWS},{SCHEMA}"
 JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" not in job]
 USER_JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" in job]
+IS_LOADED = f"select to_regclass('{SCHEMA}.import_jobs') is not null"
 OF_KIND = """
-    SELECT
+    select
         job_id,
         status,
-        (SELECT count(*) FROM imported_{kind} r WHERE r.job_id = j.job_id),
-        (SELECT count(*) FROM {errors} r WHERE r.job_id = j.job_id)
-    FROM {jobs} j
+        (select count(*) from imported_{} as row where row.job_id = job.job_id),
+        (select count(*) from {} as row where row.job_id = job.job_id)
+    from {} as job
 """
-JOBS = " UNION ALL ".join(
-    (
-        OF_KIND.format(kind="events", errors="import_errors", jobs="import_jobs"),
-        OF_KIND.format(
-            kind="users", errors="user_import_errors", jobs="user_import_jobs"
-        ),
-    )
-)
-JOBS += "ORDER BY job_id"
-DBT = str(Path(sys.executable).parent.parent / "dbt" / "bin" / "dbt")
-TRANSFORM = FOLDER / "transform"
-PROPOSED = re.compile(r"^\{# models/(\S+) #\}$(.*?)^$", re.MULTILINE | re.DOTALL)
-VIEWS = """
-    SELECT
-        table_name,
+EVENTS = OF_KIND.format("events", "import_errors", "import_jobs")
+USERS = OF_KIND.format("users", "user_import_errors", "user_import_jobs")
+JOBS = f"{EVENTS} union all {USERS} order by job_id"
+EVENT_VIEWS = f"""
+    select
+        relname,
         string_agg(
-            column_name || ' ' || lower(data_type), ', ' ORDER BY ordinal_position
+            attname || ' ' || format_type(atttypid, null), ', ' order by attnum
         )
-    FROM information_schema.columns
-    WHERE table_name LIKE 'fullstory_event_%' AND column_name NOT IN (
-        SELECT column_name FROM information_schema.columns
-        WHERE table_name = 'stg_fullstory_imports__imported_events'
+    from pg_attribute join pg_class on pg_class.oid = attrelid
+    where relnamespace = to_regnamespace('{VIEWS}')
+    and relname like 'fullstory_event_%' and attname not in (
+        select attname from pg_attribute
+        where attrelid = to_regclass('{VIEWS}.stg_fullstory_imports__imported_events')
     )
-    GROUP BY table_name
-    ORDER BY table_name
-"""
+    group by relname order by relname
+"""  # noqa: S608 - our own names
 TICKETS = """
-    SELECT strftime("timestamp", '%Y-%m-%d %H:%M'), user_uid, id, priority, title
-    FROM fullstory_event_support_ticket
-    ORDER BY "timestamp"
-    LIMIT 3
+    select concat_ws(
+        '  ',
+        to_char("timestamp", 'YYYY-MM-DD HH24:MI'),
+        rpad(user_uid, 12),
+        id,
+        rpad(priority, 6),
+        title
+    )
+    from fullstory_event_support_ticket order by "timestamp" limit 3
 """
+FIRST = """\
+A stand-in for Fullstory's API runs on this machine. It has four import jobs: one is
+large, one failed in part, one is still processing, and one is of users. The pipeline
+loads them into {}.
+"""
+SECOND = """\
+An earlier run has loaded the jobs of the stand-in into {}. The same pipeline runs once
+more, and asks the API only for what it has not read yet.
+"""
+NEXT = f"""\
+`make psql` opens the database. Try this query there:
+
+  select * from {VIEWS}.fullstory_event_support_ticket limit 5;
+
+`make load` loads your own jobs, once these variables are set:
+
+  export {TAP}API_KEY='na1.…'
+  export {TAP}JOB_IDS='…'       # jobs of events, separated by commas
+  export {TAP}USER_JOB_IDS='…'  # jobs of users"""  # noqa: S608
+console = Console(
+    color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False
+)
 
 
 def main() -> None:
-    """Run the pipeline twice; show what it has asked for and what it has loaded."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Start the API and the database, and tell the story."""
+    exit_on_signals()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    if not DATABASE.exists():
-        STATE.unlink(missing_ok=True)
+    is_own = bool(os.environ.get(f"{PREFIX}HOST"))
     try:
-        with load(DEMO) as api:
-            demonstrate(api)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        with database() as settings, load(DEMO) as api:
+            os.environ.update({**settings, "PGOPTIONS": SEARCH_PATH})
+            tell(api, settings, is_own=is_own)
+    except psycopg.Error as error:
+        sys.exit(f"PostgreSQL reports an error: {error}")
 
 
-def demonstrate(api: StandIn) -> None:
-    """Tell the story of the demo."""
-    settings = {
-        "TAP_FULLSTORY_IMPORTS_API_KEY": DEFAULT_API_KEY,
-        "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
-        "TAP_FULLSTORY_IMPORTS_JOB_IDS": ",".join(JOB_IDS),
-        "TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": ",".join(USER_JOB_IDS),
-    }
-    say(
-        "A stand-in Fullstory API is running, with one large import job, one that has",
-        "failed in part, one that is still processing and one of users. The pipeline's",
-        "settings:",
-        "",
-    )
-    for name, text in settings.items():
-        say(f"  {name}={'...' if name.endswith('_KEY') else text}")
+def tell(api: StandIn, settings: dict[str, str], *, is_own: bool) -> None:
+    """Run the pipeline and dbt; show what has been asked for, and what has arrived."""
+    state = FOLDER / ("meltano-own-server.db" if is_own else "meltano.db")
+    is_second = query(IS_LOADED) == [(True,)] and state.exists()
+    if not is_second:
+        state.unlink(missing_ok=True)
+    place = f"your server {settings[f'{PREFIX}HOST']}" if is_own else str(DATA)
+    heading("Fullstory → PostgreSQL" + (": the second run" if is_second else ""))
+    say((SECOND if is_second else FIRST).format(place))
 
-    say("", "1. The first run reads what no earlier run has read.", "")
-    asked = run_pipeline(api, settings)
-    if not asked:
-        say("", f"An earlier demo has read it all. To start anew: rm -r {FOLDER}")
+    heading(f"$ meltano {' '.join(PIPELINE)}")
+    say("The tap reads, and target-postgres loads. This takes half a minute.")
+    run("Meltano", [str(BIN / "meltano"), *PIPELINE], pipeline(api, state))
+    requests = Counter(request.job_id for request in api.requests)
+    show_jobs(requests)
+    if is_second and not requests:
+        say("Nothing was asked again, because all jobs have been read.")
+    elif is_second:
+        say(f"The earlier demo did not end. {requests.total()} requests completed it.")
 
-    say("", "2. The second run has nothing left to read.", "")
-    if run_pipeline(api, settings):
-        sys.exit("The second run has asked again for what the first one had read.")
+    heading("dbt: a view for each event name, a typed column for each property")
+    if requests or not query(EVENT_VIEWS):
+        make_views(settings)
+    show_views()
+    heading("What next?")
+    console.print(NEXT, markup=False, soft_wrap=True)
 
-    say(
-        "",
-        "3. dbt makes a view for each event name, each property in a typed column.",
-        "",
-    )
-    if asked or not query(VIEWS):
-        make_views()
-    for view, columns in query(VIEWS):
-        ((rows,),) = query(f"SELECT count(*) FROM {view}")  # noqa: S608 - our own
-        say("", f"  {view:40}{rows:>7,} rows")
-        say(
-            *textwrap.wrap(columns, 84, initial_indent="    ", subsequent_indent="    ")
+
+def show_jobs(requests: Counter[str]) -> None:
+    """Show the jobs as the database has them, with the requests of this run."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in ("job", "status", "requests", "imported", "failed"):
+        table.add_column(name, justify="left" if name in {"job", "status"} else "right")
+    for job_id, status, imported, failed in query(JOBS):
+        color = "yellow" if failed else "green"
+        table.add_row(
+            *(job_id, f"[{color}]{status}[/]", f"{requests[job_id]:,}"),
+            *(f"{imported:,}", f"[{color if failed else 'none'}]{failed:,}[/]"),
         )
-    say("", "  The first support tickets:")
-    for row in query(TICKETS):
-        say("    " + "  ".join(f"{value!s:12}" for value in row).rstrip())
-    say("", f"All tables and views are in {DATABASE}.")
+    console.print(table)
 
 
-def make_views() -> None:
+def show_views() -> None:
+    """Show the event views with their columns, and a few rows of one."""
+    for view, columns in query(EVENT_VIEWS):
+        ((rows,),) = query(f"select count(*) from {view}")  # noqa: S608 - our own
+        console.print(f"[cyan]{view}[/]  {rows:,} rows")
+        say(columns, indent="    ", style="dim")
+    console.print("\nThe first support tickets:\n")
+    for (ticket,) in query(TICKETS):
+        say(ticket, indent="  ")
+
+
+def pipeline(api: StandIn, state: Path) -> dict[str, str]:
+    """The settings of the pipeline, which win over those in `.env`."""
+    return {
+        f"{TAP}API_KEY": DEFAULT_API_KEY,
+        f"{TAP}API_URL": api.url,
+        f"{TAP}JOB_IDS": ",".join(JOB_IDS),
+        f"{TAP}USER_JOB_IDS": ",".join(USER_JOB_IDS),
+        f"{TAP}JOBS_FILE": "",
+        f"{TAP}USER_JOBS_FILE": "",
+        f"{PREFIX}DEFAULT_TARGET_SCHEMA": SCHEMA,
+        "MELTANO_DATABASE_URI": f"sqlite:///{state}",
+        "MELTANO_ENVIRONMENT": "dev",
+        "NO_COLOR": "1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
+def make_views(settings: dict[str, str]) -> None:
     """Let dbt propose a model for each event name, and make all views."""
     shutil.rmtree(TRANSFORM, ignore_errors=True)
     (TRANSFORM / "models").mkdir(parents=True)
     (TRANSFORM / "dbt_packages").mkdir()
     package = TRANSFORM / "dbt_packages" / "dbt_fullstory_imports"
     package.symlink_to(Path("dbt").absolute())  # as `dbt deps` would do
-    for name in ("dbt_project.yml", "profiles.yml"):
-        shutil.copy(Path("transform", name), TRANSFORM)
-    proposed = dbt("--quiet run-operation propose_fullstory_events")
-    for name, text in PROPOSED.findall(proposed):
-        (TRANSFORM / "models" / name).write_text(text, encoding="utf-8")
-    say(f"  {dbt('build --no-use-colors').splitlines()[-1]}")
+    shutil.copy("transform/profiles.yml", TRANSFORM)
+    text = Path("transform", "dbt_project.yml").read_text(encoding="utf-8")
+    text += f"\nvars:\n  fullstory_imports_schema: {SCHEMA}\n"
+    (TRANSFORM / "dbt_project.yml").write_text(text, encoding="utf-8")
+    environment = dict.fromkeys(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"), str(TRANSFORM))
+    environment |= {"DBT_TARGET": "postgres", "DBT_POSTGRES_SCHEMA": VIEWS}
+    for name in LOGIN:
+        variable = name.replace("DATABASE", "DBNAME")
+        environment[f"DBT_POSTGRES_{variable}"] = settings[PREFIX + name]
+    run("dbt", [str(DBT), "tests/dbt_runs.py", "propose", "build"], environment)
 
 
-def dbt(arguments: str) -> str:
-    """Run dbt in the demo's project; return what it prints, or end the demo."""
-    say(f"$ dbt {arguments}")
-    environment = {
-        "DBT_PROJECT_DIR": str(TRANSFORM),
-        "DBT_PROFILES_DIR": str(TRANSFORM),
-        "DBT_TARGET": "duckdb",
-        "DBT_DUCKDB_PATH": str(DATABASE.absolute()),
-    }
-    done = subprocess.run(  # noqa: S603 - our own
-        [DBT, *arguments.split()],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        say("", "dbt has failed:", "", done.stdout)
-        sys.exit(1)
-    return done.stdout
-
-
-def run_pipeline(api: StandIn, settings: dict[str, str]) -> int:
-    """Run the pipeline, show the requests and rows of each job, count the requests."""
-    api.clear()
-    say(f"$ meltano {PIPELINE}")
-    meltano(PIPELINE, settings)
-    requests = Counter(request.job_id for request in api.requests)
-    say("", f"  {'job':20}{'status':11}{'requests':>10}{'imported':>10}{'failed':>10}")
-    for job_id, status, imported, failed in query(JOBS):
-        counts = f"{requests[job_id]:>10,}{imported:>10,}{failed:>10,}"
-        say(f"  {job_id:20}{status:11}{counts}")
-    return requests.total()
-
-
-def meltano(arguments: str, settings: dict[str, str]) -> None:
-    """Run Meltano with no settings but these; end the demo if it fails."""
-    other = ("MELTANO_", "TAP_FULLSTORY_IMPORTS_", "TARGET_DUCKDB_")
-    kept = {
-        name: text for name, text in os.environ.items() if not name.startswith(other)
-    }
-    environment = {
-        **kept,
-        **settings,
-        "TAP_FULLSTORY_IMPORTS_JOBS_FILE": "",  # or .env could name one
-        "TAP_FULLSTORY_IMPORTS_USER_JOBS_FILE": "",
-        "TARGET_DUCKDB_PATH": str(DATABASE.absolute()),
-        "TARGET_DUCKDB_TEMP_DIR": str(FOLDER.absolute()),
-        "MELTANO_DATABASE_URI": f"sqlite:///{STATE.absolute()}",
-        "MELTANO_ENVIRONMENT": "dev",
-        "NO_COLOR": "1",
-        "no_proxy": "127.0.0.1",
-    }
-    command = [MELTANO, *arguments.split()]
+def run(name: str, command: list[str], settings: dict[str, str]) -> None:
+    """Run a program with these settings; end the demo if it fails."""
+    others = ("MELTANO_", TAP, "DBT_")
+    kept = {key: v for key, v in os.environ.items() if not key.startswith(others)}
+    log = FOLDER / f"{name.lower()}.log"
     with (
-        LOG.open("w", encoding="utf-8") as log,
+        log.open("wb") as output,
         subprocess.Popen(  # noqa: S603 - our own
             command,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
+            env={**kept, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         ) as process,
     ):
         try:
-            for line in process.stderr or ():
-                log.write(line)
-                if told := as_told(line):
-                    say(told)
-        except BaseException:
-            process.terminate()
-            process.communicate()
+            process.wait()
+        except SystemExit:  # a signal
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     if process.returncode:
-        say("", f"The pipeline has failed. Its whole log, from {LOG}:", "")
-        say(LOG.read_text(encoding="utf-8"))
-        sys.exit(1)
-
-
-def as_told(line: str) -> str:
-    """What the demo shows of a line of the log; empty if it is not worth telling."""
-    match = LINE.match(line)
-    if not match:
-        return ""
-    level, source, message = match.groups()
-    is_told = source == TAP and not message.startswith(("METRIC", "Skipping parse"))
-    return f"  {message}" if is_told or level in {"warning", "error"} else ""
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        console.print("\n".join(lines[-20:]), markup=False, soft_wrap=True)
+        sys.exit(f"{name} has failed. Its whole log: {log}")
 
 
 def query(statement: str) -> list[tuple[Any, ...]]:
-    """Ask the database that the pipeline has loaded into."""
-    with duckdb.connect(DATABASE, read_only=True) as database:
-        return database.execute(statement).fetchall()
+    """Ask the database that the pipeline loads into."""
+    with psycopg.connect() as connection:
+        return connection.execute(statement.encode()).fetchall()
 
 
-def say(*lines: str) -> None:
-    """Write lines before whatever the pipeline writes next."""
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+def heading(text: str) -> None:
+    """Begin a part."""
+    console.print(f"\n[bold blue]{text}[/]\n", soft_wrap=True)
+
+
+def say(text: str, indent: str = "", style: str = "") -> None:
+    """Write a paragraph."""
+    width = min(console.width, 88)
+    text = fill(text, width, initial_indent=indent, subsequent_indent=indent)
+    console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
