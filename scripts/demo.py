@@ -1,7 +1,6 @@
 """The demo: the real pipeline, from the stand-in Fullstory API into PostgreSQL.
 
-Then dbt makes typed views of what has been loaded. A second run shows that nothing is
-read twice.
+Then dbt makes typed views. A second run shows that nothing is read twice.
 """
 
 from __future__ import annotations
@@ -37,10 +36,8 @@ FOLDER = Path("output", "demo").absolute()
 TRANSFORM = FOLDER / "transform"
 SCHEMA = "fullstory_demo"
 VIEWS = f"{SCHEMA}_models"
-SEARCH_PATH = f"-c search_path={VIEWS},{SCHEMA}"
-JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" not in job]
-USER_JOB_IDS = [job["job_id"] for job in DEMO["jobs"] if "kind" in job]
-IS_LOADED = f"select to_regclass('{SCHEMA}.import_jobs') is not null"
+JOBS_OF_EVENTS = ",".join(job["job_id"] for job in DEMO["jobs"] if "kind" not in job)
+JOBS_OF_USERS = ",".join(job["job_id"] for job in DEMO["jobs"] if "kind" in job)
 OF_KIND = """
     select
         job_id,
@@ -80,7 +77,7 @@ TICKETS = """
 FIRST = """\
 A stand-in for Fullstory's API runs on this machine. It has four import jobs: one is
 large, one failed in part, one is still processing, and one is of users. The pipeline
-loads them into {}.
+loads them into {}. This takes half a minute.
 """
 SECOND = """\
 An earlier run has loaded the jobs of the stand-in into {}. The same pipeline runs once
@@ -108,7 +105,7 @@ def main() -> None:
     is_own = bool(os.environ.get(f"{PREFIX}HOST"))
     try:
         with database() as settings, load(DEMO) as api:
-            os.environ.update({**settings, "PGOPTIONS": SEARCH_PATH})
+            os.environ.update(settings, PGOPTIONS=f"-c search_path={VIEWS},{SCHEMA}")
             tell(api, settings, is_own=is_own)
     except psycopg.Error as error:
         sys.exit(f"PostgreSQL reports an error: {error}")
@@ -117,26 +114,28 @@ def main() -> None:
 def tell(api: StandIn, settings: dict[str, str], *, is_own: bool) -> None:
     """Run the pipeline and dbt; show what has been asked for, and what has arrived."""
     state = FOLDER / ("meltano-own-server.db" if is_own else "meltano.db")
-    is_second = query(IS_LOADED) == [(True,)] and state.exists()
+    ((table,),) = query("select to_regclass('import_jobs')")
+    is_second = table is not None and state.exists()
     if not is_second:
         state.unlink(missing_ok=True)
-    place = f"your server {settings[f'{PREFIX}HOST']}" if is_own else str(DATA)
+    place = f"your server {os.environ['PGHOST']}" if is_own else str(DATA)
     heading("Fullstory → PostgreSQL" + (": the second run" if is_second else ""))
     say((SECOND if is_second else FIRST).format(place))
 
     heading(f"$ meltano {' '.join(PIPELINE)}")
-    say("The tap reads, and target-postgres loads. This takes half a minute.")
     run("Meltano", [str(BIN / "meltano"), *PIPELINE], pipeline(api, state))
     requests = Counter(request.job_id for request in api.requests)
     show_jobs(requests)
     if is_second and not requests:
         say("Nothing was asked again, because all jobs have been read.")
     elif is_second:
-        say(f"The earlier demo did not end. {requests.total()} requests completed it.")
+        say("The earlier run was interrupted. This run has read the rest.")
 
     heading("dbt: a view for each event name, a typed column for each property")
     if requests or not query(EVENT_VIEWS):
         make_views(settings)
+    else:
+        say("No row is new, so the views are those of the earlier run.\n")
     show_views()
     heading("What next?")
     console.print(NEXT, markup=False, soft_wrap=True)
@@ -164,7 +163,7 @@ def show_views() -> None:
         say(columns, indent="    ", style="dim")
     console.print("\nThe first support tickets:\n")
     for (ticket,) in query(TICKETS):
-        say(ticket, indent="  ")
+        say(ticket, indent="    ")
 
 
 def pipeline(api: StandIn, state: Path) -> dict[str, str]:
@@ -172,8 +171,8 @@ def pipeline(api: StandIn, state: Path) -> dict[str, str]:
     return {
         f"{TAP}API_KEY": DEFAULT_API_KEY,
         f"{TAP}API_URL": api.url,
-        f"{TAP}JOB_IDS": ",".join(JOB_IDS),
-        f"{TAP}USER_JOB_IDS": ",".join(USER_JOB_IDS),
+        f"{TAP}JOB_IDS": JOBS_OF_EVENTS,
+        f"{TAP}USER_JOB_IDS": JOBS_OF_USERS,
         f"{TAP}JOBS_FILE": "",
         f"{TAP}USER_JOBS_FILE": "",
         f"{PREFIX}DEFAULT_TARGET_SCHEMA": SCHEMA,

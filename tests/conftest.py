@@ -14,6 +14,7 @@ from tests.stand_in import StandIn
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from tests.postgres_server import Postgres
 
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("untimed", deadline=None)
@@ -42,6 +43,15 @@ def pytest_runtest_makereport(
             place = str(ours[-1].path), ours[-1].lineno + 1
             report.longrepr = (*place, report.longrepr[2])
     return report
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for the tests of a file."""
+    from tests.postgres_server import Postgres  # noqa: PLC0415 - not every test needs it
+
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 from yaml import safe_dump, safe_load
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 TAP = "tap-fullstory-imports"
 DBT = ROOT / ".venv" / "dbt" / "bin" / "dbt"
-FIELDS = ("user", "session", "context", "name", "timestamp", "properties")
 
 
 class Project:
@@ -31,7 +29,6 @@ class Project:
         """Copy what the pipeline and its demo need."""
         self.path = path
         self.output = path / "output"
-        self.database = self.output / "fullstory.duckdb"
         self._write()
         self.output.mkdir(parents=True)
         (path / ".meltano").mkdir()
@@ -79,7 +76,7 @@ class Project:
         self,
         api: StandIn,
         *job_ids: str,
-        target: str = "target-duckdb",
+        target: str = "target-postgres",
         options: tuple[str, ...] = (),
         settings: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -88,22 +85,6 @@ class Project:
         # A job of the project names its tap itself.
         blocks = (TAP, target) if target.startswith("target-") else (target,)
         return self.run("meltano", "run", *options, *blocks, **own)
-
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the DuckDB database that the pipeline has loaded into."""
-        with duckdb.connect(self.database, read_only=True) as database:
-            return database.execute(statement).fetchall()
-
-    def lines(self, stream: str) -> list[dict[str, Any]]:
-        """The rows in the file that target-jsonl has written for a stream."""
-        path = self.output / f"{stream}.jsonl"
-        with path.open(encoding="utf-8") as file:
-            return [json.loads(line, parse_float=Decimal) for line in file]
-
-    def events(self, job_id: str) -> Any:
-        """The events of a job in the file, as they were before they were loaded."""
-        rows = [row for row in self.lines("imported_events") if row["job_id"] == job_id]
-        return [exact({name: row[name] for name in FIELDS}) for row in rows]
 
 
 class FreshProject(Project):

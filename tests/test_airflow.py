@@ -114,13 +114,6 @@ class Airflow:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A server for the rows and for Meltano's state."""
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def api() -> Iterator[StandIn]:
     """A stand-in with some jobs, one of which it does not know when first asked."""
     unknown: list[Answer | None] = [Answer(status=404)]

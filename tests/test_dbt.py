@@ -12,12 +12,9 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pytest
-from typing_extensions import override
 
 from scripts import dbt_models
-from tests.postgres_server import Postgres
 from tests.project import DBT, ROOT, Project, blocks, exact
 from tests.stand_in import (
     Job,
@@ -29,7 +26,7 @@ from tests.stand_in import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.postgres_server import Postgres
 
 HEADING = "Query it"
 FAILURES = make_failures(7)
@@ -129,15 +126,12 @@ COMPLETE = "fullstory_imports__finished_jobs_are_complete"
 # the tap leaves out, and a failed event that is missing.
 CHANGES = (
     """
-    update main.imported_events set properties = '{"level": 2.5}'
+    update fullstory.imported_events set properties = '{"level": 2.5}'
     where name = 'Level Finished' and event_index < 20
     """,
-    "update main.user_import_jobs set created_at = now() at time zone 'UTC'",
-    """
-    create or replace table main.imported_events as
-    select * exclude (context) from main.imported_events
-    """,
-    "delete from main.import_errors where error_index = 3",
+    "update fullstory.user_import_jobs set created_at = now() at time zone 'UTC'",
+    "alter table fullstory.imported_events drop column context cascade",
+    "delete from fullstory.import_errors where error_index = 3",
 )
 BASE = {
     "user": ("id", "uid"),
@@ -221,53 +215,51 @@ def listed(model: str) -> dict[str, tuple[str, str]]:
 
 
 class Warehouse:
-    """Where the rows have been loaded.
+    """A server that target-postgres has loaded into.
 
     Attributes:
-        settings: With which the targets and dbt find it.
-        raw: The schema of the loaded tables.
+        settings: With which the target and dbt find it.
     """
 
-    settings: dict[str, str]
-    raw: str
+    def __init__(self, server: Postgres) -> None:
+        """Take the settings of target-postgres for dbt, too."""
+        self._server = server
+        self.execute = server.execute
+        self.settings = {
+            **server.settings,
+            "MELTANO_ENVIRONMENT": "prod",
+            "TAP_FULLSTORY_IMPORTS_INCLUDE_SCHEMA": "true",
+        }
 
     def query(self, statement: str) -> list[dict[str, Any]]:
         """The rows that a query of the models gives."""
-        raise NotImplementedError
+        return self._server.query(
+            re.sub(r"\bfrom ", "from fullstory_models.", statement)
+        )
 
     def rows(self, model: str) -> list[dict[str, Any]]:
         """All rows of a model."""
         return self.query(f"select * from {model}")  # noqa: S608 - a test's own
 
-    def delete(self, table: str, condition: str) -> None:
-        """Delete rows that have been loaded."""
-        self.execute(f"delete from {self.raw}.{table} where {condition}")  # noqa: S608
 
-    def execute(self, statement: str) -> None:
-        """Change what has been loaded."""
-        raise NotImplementedError
+def time(value: str | None) -> datetime | None:
+    """A time of the database."""
+    return None if value is None else moment(value)
 
-    def json(self, value: Any) -> Any:
-        """A JSON value as the source has it."""
-        raise NotImplementedError
 
-    def time(self, value: Any) -> datetime | None:
-        """A time."""
-        raise NotImplementedError
-
-    def value(self, value: Any, kind: str, source: Any) -> Any:
-        """A property's column as `expected` gives it."""
-        if value is None:
-            return None
-        if kind == "json" or (kind == "str" and not isinstance(source, str)):
-            return exact(self.json(value) if kind == "json" else loads(value))
-        if kind == "date":
-            return self.time(value)
-        if kind == "real":
-            return float(value)
-        if kind in {"dates", "reals"}:
-            return [self.value(one, kind[:-1], source) for one in value]
-        return value
+def column(value: Any, kind: str, source: Any) -> Any:
+    """A property's column as `expected` gives it."""
+    if value is None:
+        return None
+    if kind == "json" or (kind == "str" and not isinstance(source, str)):
+        return exact(value if kind == "json" else loads(value))
+    if kind == "date":
+        return moment(value)
+    if kind == "real":
+        return float(value)
+    if kind in {"dates", "reals"}:
+        return [column(one, kind[:-1], source) for one in value]
+    return value
 
 
 def loads(text: str) -> Any:
@@ -275,76 +267,10 @@ def loads(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-class DuckDB(Warehouse):
-    """The file of a project."""
-
-    raw = "main"
-
-    def __init__(self, project: Project) -> None:
-        """Take the file where `meltano.yml` has it."""
-        self._project = project
-        self.settings = {"TAP_FULLSTORY_IMPORTS_INCLUDE_SCHEMA": "true"}
-
-    @override
-    def query(self, statement: str) -> list[dict[str, Any]]:
-        with duckdb.connect(self._project.database, read_only=True) as database:
-            found = database.sql(statement)
-            rows = found.fetchall()
-            return [dict(zip(found.columns, row, strict=True)) for row in rows]
-
-    @override
-    def execute(self, statement: str) -> None:
-        with duckdb.connect(self._project.database) as database:
-            database.execute(statement)
-
-    @override
-    def json(self, value: Any) -> Any:
-        return None if value is None else loads(value)
-
-    @override
-    def time(self, value: Any) -> datetime | None:
-        assert value is None or isinstance(value, datetime)
-        return value
-
-
-class PostgreSQL(Warehouse):
-    """A server."""
-
-    raw = "fullstory"
-
-    def __init__(self, server: Postgres) -> None:
-        """Take the settings of target-postgres for dbt, too."""
-        self._server = server
-        self.settings = {**server.settings, "MELTANO_ENVIRONMENT": "prod"}
-
-    @override
-    def query(self, statement: str) -> list[dict[str, Any]]:
-        return self._server.query(
-            re.sub(r"\bfrom ", "from fullstory_models.", statement)
-        )
-
-    @override
-    def execute(self, statement: str) -> None:
-        self._server.execute(statement)
-
-    @override
-    def json(self, value: Any) -> Any:
-        return value
-
-    @override
-    def time(self, value: Any) -> datetime | None:
-        return None if value is None else moment(value)
-
-
-def assert_user(
-    warehouse: Warehouse, row: dict[str, Any], user: dict[str, Any], prefix: str
-) -> None:
+def assert_user(row: dict[str, Any], user: dict[str, Any], prefix: str) -> None:
     """The row has the fields of a user of the source."""
-    for name in ("id", "uid", "display_name", "email"):
-        # target-duckdb loads an empty text as null.
-        assert row[f"{prefix}{name}"] in {user.get(name), user.get(name) or None}
-    loaded = warehouse.json(row[f"{prefix}properties"])
-    assert exact(loaded) == exact(user.get("properties"))
+    for name in ("id", "uid", "display_name", "email", "properties"):
+        assert exact(row[f"{prefix}{name}"]) == exact(user.get(name))
 
 
 def test_sources_and_staging_models_agree_with_the_schemas() -> None:
@@ -355,45 +281,52 @@ def test_sources_and_staging_models_agree_with_the_schemas() -> None:
         assert path.read_text(encoding="utf-8") == text, path
 
 
-class Package:
-    """The runs of one project, one after the other, whatever the warehouse is."""
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One project for the tests of this file, which follow each other."""
+    return Project(tmp_path_factory.mktemp("project"))
 
-    target: str
 
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def warehouse(project: Project) -> Warehouse:
-        """Where the rows are, and with which settings."""
-        raise NotImplementedError
+@pytest.fixture(scope="module")
+def warehouse(project: Project, postgres: Postgres) -> Warehouse:
+    """All jobs; one has failed in part."""
+    jobs = [job(name, rows) for name, rows in JOBS.items()]
+    users = {"TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": USERS_JOB.job_id}
+    loaded = Warehouse(postgres)
+    with StandIn(*jobs, USERS_JOB) as api:
+        done = project.run_pipeline(api, *JOBS, settings={**loaded.settings, **users})
+    assert done.returncode == 0, done.stderr
+    return loaded
 
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-        """One project for the tests of a class, which follow each other."""
-        return Project(tmp_path_factory.mktemp("project"))
 
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def loaded(cls, project: Project, warehouse: Warehouse) -> None:
-        """All jobs; one has failed in part."""
-        jobs = [job(name, rows) for name, rows in JOBS.items()]
-        users = {"TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": USERS_JOB.job_id}
-        settings = {**warehouse.settings, **users}
-        with StandIn(*jobs, USERS_JOB) as api:
-            done = project.run_pipeline(
-                api, *JOBS, target=cls.target, settings=settings
-            )
-        assert done.returncode == 0, done.stderr
+def make_views(project: Project, warehouse: Warehouse) -> str:
+    """Make all models and run all tests, by the README's commands, without a network.
 
-    def make_views(self, project: Project, warehouse: Warehouse) -> str:
-        """Make all models and run all tests; return what dbt prints."""
-        raise NotImplementedError
+    Returns:
+        What dbt prints.
+    """
+    (commands,) = blocks(HEADING, "sh")
+    shell = ("bash", "-euo", "pipefail", "-c")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        outside = {"http_proxy": address, "https_proxy": address}
+        done = project.run(*shell, commands, **warehouse.settings, **outside)
+        proxy.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nothing has asked for anything
+            proxy.accept()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.e2e
+class TestPackage:
+    """The runs of one project, one after the other."""
 
     def test_each_event_name_has_a_view(
         self, project: Project, warehouse: Warehouse
     ) -> None:
         """Sources, staging models and all tests first, then a view for each name."""
-        printed = self.make_views(project, warehouse)
+        printed = make_views(project, warehouse)
         folder = project.path / "transform" / "models"
         made = {path.stem for path in folder.glob("*.sql")}
         assert made == {model_of(name) for name in NAMES}
@@ -418,12 +351,9 @@ class Package:
             assert exact({name: row[name] for name in base(event)}) == exact(
                 base(event)
             )
-            # target-duckdb loads an empty text as null.
-            assert row["name"] in {event.get("name"), event.get("name") or None}
-            assert exact(warehouse.json(row["properties"])) == exact(
-                event.get("properties")
-            )
-            assert warehouse.time(row["timestamp"]) == (
+            assert row["name"] == event.get("name")
+            assert exact(row["properties"]) == exact(event.get("properties"))
+            assert time(row["timestamp"]) == (
                 moment(event["timestamp"]) if "timestamp" in event else None
             )
 
@@ -444,9 +374,10 @@ class Package:
                 assert exact({one: row[one] for one in base(event)}) == exact(
                     base(event)
                 )
-                for key, (column, kind) in types.items():
-                    loaded = warehouse.value(row[column], kind, properties.get(key))
-                    assert loaded == expected(properties.get(key), kind), key
+                for key, (name_of_column, kind) in types.items():
+                    source = properties.get(key)
+                    loaded = column(row[name_of_column], kind, source)
+                    assert loaded == expected(source, kind), key
 
     def test_odd_names_become_columns_once(self, project: Project) -> None:
         """Reserved words, emoji, and names that differ in case only."""
@@ -492,18 +423,18 @@ class Package:
             rows, key = sources[row["kind"]]
             first = next(one for one in rows if one["code"] == row["code"])
             assert row["example_message"] == first["message"]
-            assert exact(warehouse.json(row["example"])) == exact(first[key])
+            assert exact(row["example"]) == exact(first[key])
 
     def test_every_user_has_its_values(self, warehouse: Warehouse) -> None:
         """Also the users that failed."""
         rows = warehouse.rows(f"{STAGING}imported_users")
         rows.sort(key=itemgetter("user_index"))
         for row, user in zip(rows, USERS, strict=True):
-            assert_user(warehouse, row, user, "")
+            assert_user(row, user, "")
         rows = warehouse.rows(f"{STAGING}user_import_errors")
         rows.sort(key=itemgetter("error_index"))
         for row, failure in zip(rows, FAILED_USERS, strict=True):
-            assert_user(warehouse, row, failure["user"], "user_")
+            assert_user(row, failure["user"], "user_")
 
     def test_every_failed_event_has_its_values_in_typed_columns(
         self, warehouse: Warehouse
@@ -525,40 +456,13 @@ class Package:
         self, warehouse: Warehouse
     ) -> None:
         """In the number of missing rows."""
-        warehouse.delete("imported_events", "event_index = 3")
+        warehouse.execute("delete from fullstory.imported_events where event_index = 3")
         (jobs,) = (one for one in blocks(HEADING, "sql") if "missing" in one)
         assert {
             row["job_id"]: row["missing"]
             for row in warehouse.query(jobs)
             if row["kind"] == "events"
         } == {job_id: 1 if len(rows) > 3 else 0 for job_id, rows in JOBS.items()}
-
-
-@pytest.mark.e2e
-class TestOnDuckDB(Package):
-    """With target-duckdb, by the commands of the README."""
-
-    target = "target-duckdb"
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def warehouse(project: Project) -> Warehouse:
-        """The file."""
-        return DuckDB(project)
-
-    @override
-    def make_views(self, project: Project, warehouse: Warehouse) -> str:
-        (commands,) = blocks(HEADING, "sh")
-        shell = ("bash", "-euo", "pipefail", "-c")
-        with socket.create_server(("127.0.0.1", 0)) as proxy:
-            address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-            outside = {"http_proxy": address, "https_proxy": address}
-            done = project.run(*shell, commands, **warehouse.settings, **outside)
-            proxy.settimeout(0)
-            with pytest.raises(BlockingIOError):  # nothing has asked for anything
-                proxy.accept()
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def test_rows_that_change_later_lead_to_warnings(
         self, project: Project, warehouse: Warehouse
@@ -568,17 +472,20 @@ class TestOnDuckDB(Package):
             warehouse.execute(statement)
         streams = {"fullstory_imports_streams": ["import_jobs", "import_errors"]}
         folder = str(project.path / "transform")
+        login = {
+            name.replace("TARGET_", "DBT_").replace("DATABASE", "DBNAME"): text
+            for name, text in warehouse.settings.items()
+        }
         done = project.run(
             str(DBT.with_name("python")),
             str(ROOT / "tests" / "dbt_runs.py"),
             "source freshness",
             "build",
             f"compile --vars '{json.dumps(streams)}'",
-            DBT_TARGET="duckdb",
             DBT_PROJECT_DIR=folder,
             DBT_PROFILES_DIR=folder,
-            DBT_DUCKDB_PATH=str(project.database),
             DBT_USE_COLORS="false",
+            **login,
         )
         freshness, build, compiled = done.stdout.split("Running with dbt=")[1:]
         assert "WARN freshness of fullstory_imports.import_jobs" in freshness
@@ -594,35 +501,3 @@ class TestOnDuckDB(Package):
         # Without the stream of the events, their views are disabled.
         assert "Found 4 models" in compiled
         assert not re.search("(?i)warning|error", compiled)
-
-
-@pytest.mark.e2e
-class TestOnPostgres(Package):
-    """With target-postgres, and both runs of dbt in one process."""
-
-    target = "target-postgres"
-
-    @pytest.fixture(scope="class")
-    @staticmethod
-    def warehouse() -> Iterator[Warehouse]:
-        """A server."""
-        with Postgres() as server:
-            yield PostgreSQL(server)
-
-    @override
-    def make_views(self, project: Project, warehouse: Warehouse) -> str:
-        packages = project.path / "transform" / "dbt_packages"
-        packages.mkdir()
-        (packages / "dbt_fullstory_imports").symlink_to(project.path / "dbt")
-        program = project.path / "dbt_runs"
-        runs = f'"{DBT.with_name("python")}" "{ROOT}/tests/dbt_runs.py"'
-        program.write_text(f'#!/bin/sh\nexec {runs} propose "$@"\n')
-        program.chmod(0o700)
-        definition = project.path / "meltano.yml"
-        text = definition.read_text(encoding="utf-8")
-        definition.write_text(text.replace(str(DBT), str(program)), encoding="utf-8")
-        done = project.run(
-            "meltano", "invoke", "dbt-postgres:build", **warehouse.settings
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.harness import Folder
+    from tests.postgres_server import Postgres
 
 DOCUMENTS = documents()
 FENCED = re.compile(
@@ -142,83 +143,88 @@ def jobs() -> Iterator[StandIn]:
         yield stand_in
 
 
+class Recipes:
+    """The commands of the documents in one project, with one server."""
+
+    def __init__(self, project: Project, jobs: StandIn, postgres: Postgres) -> None:
+        """Take what all runs share."""
+        self._project, self._jobs, self._postgres = project, jobs, postgres
+        self.values = postgres.settings
+        self.key = {"TAP_FULLSTORY_IMPORTS_API_KEY": jobs.api_key}
+
+    def run(self, commands: str, **settings: str) -> list[tuple[str, str]]:
+        """Run commands; return which jobs were asked for at which endpoints."""
+        self._jobs.clear()
+        given = {**settings_for(self._jobs, "job-0"), **self.values, **settings}
+        done = self._project.run("bash", "-euc", commands, **given)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [(one.job_id, one.endpoint) for one in self._jobs.requests]
+
+    def count(self) -> dict[str, int]:
+        """The loaded rows of each job."""
+        rows = "select job_id, count(*) from fullstory.imported_events group by 1"
+        return {row["job_id"]: row["count"] for row in self._postgres.query(rows)}
+
+
+@pytest.fixture(scope="module")
+def recipes(project: Project, jobs: StandIn, postgres: Postgres) -> Recipes:
+    """The recipes, which follow each other."""
+    return Recipes(project, jobs, postgres)
+
+
 @pytest.mark.e2e
 class TestRecipes:
     """By the commands of the documents, one after the other."""
 
-    @staticmethod
-    def run(
-        project: Project, jobs: StandIn, commands: str, **settings: str
-    ) -> list[tuple[str, str]]:
-        """Run commands; return which jobs were asked for at which endpoints."""
-        jobs.clear()
-        done = project.run(
-            "bash", "-euc", commands, **{**settings_for(jobs, "job-0"), **settings}
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return [(one.job_id, one.endpoint) for one in jobs.requests]
-
-    @staticmethod
-    def count(project: Project) -> dict[str, int]:
-        """The loaded rows of each job."""
-        rows = "SELECT job_id, count(*) FROM imported_events GROUP BY 1"
-        return dict(project.query(rows))
-
-    def test_first_run_loads_all_jobs(self, project: Project, jobs: StandIn) -> None:
+    def test_first_run_loads_all_jobs(self, recipes: Recipes) -> None:
         """As after the first installation."""
         _, commands = blocks("Use with Meltano", "sh")
-        key = {"TAP_FULLSTORY_IMPORTS_API_KEY": jobs.api_key}
-        self.run(project, jobs, filled_in(commands, key))
-        assert self.count(project) == {"abc123": 5, "abd123=": 5}
+        recipes.run(filled_in(commands, {**recipes.key, **recipes.values}))
+        assert recipes.count() == {"abc123": 5, "abd123=": 5}
 
     def test_backfill_reads_a_job_that_is_not_in_the_state(
-        self, project: Project, jobs: StandIn
+        self, recipes: Recipes
     ) -> None:
         """And nothing else."""
         backfill, *_ = blocks("Recipes", "sh")
         other = backfill.replace("abc123", "job-0")
-        assert {job_id for job_id, _ in self.run(project, jobs, other)} == {"job-0"}
+        assert {job_id for job_id, _ in recipes.run(other)} == {"job-0"}
 
     def test_read_again_reads_one_job_and_keeps_the_state(
-        self, project: Project, jobs: StandIn
+        self, recipes: Recipes
     ) -> None:
         """All jobs stay finished."""
         backfill, again, _ = blocks("Recipes", "sh")
-        asked = self.run(project, jobs, again)
+        asked = recipes.run(again)
         assert ("abc123", "imports") in asked
         assert {job_id for job_id, _ in asked} == {"abc123"}
-        assert self.count(project) == {"abc123": 5, "abd123=": 5, "job-0": 5}
+        assert recipes.count() == {"abc123": 5, "abd123=": 5, "job-0": 5}
         everything = backfill.replace("abc123", 'abc123", "abd123=", "job-0')
-        assert not self.run(project, jobs, everything)
+        assert not recipes.run(everything)
 
-    def test_new_key_is_tested_by_one_record(
-        self, project: Project, jobs: StandIn
-    ) -> None:
+    def test_new_key_is_tested_by_one_record(self, recipes: Recipes) -> None:
         """Without a change of the state."""
         *_, rotate = blocks("Recipes", "sh")
-        key = {"TAP_FULLSTORY_IMPORTS_API_KEY": jobs.api_key}
-        assert self.run(project, jobs, filled_in(rotate, key))
+        assert recipes.run(filled_in(rotate, recipes.key))
 
     def test_indexed_job_reads_each_job_in_one_pod(
-        self, project: Project, jobs: StandIn
+        self, recipes: Recipes, jobs: StandIn
     ) -> None:
-        """Two shards in place of eight, into DuckDB."""
+        """Two shards in place of eight."""
         (text,) = blocks("On Kubernetes", "yaml")
         pod = safe_load(text.replace("/8", "/2").replace("-of-8", "-of-2"))
         (container,) = pod["spec"]["template"]["spec"]["containers"]
         (script,) = container["args"]
         settings = settings_for(jobs, *SHARDED)
-        asked = [
-            self.run(
-                project,
-                jobs,
-                script.replace("target-postgres", "target-duckdb"),
-                **settings,
-                JOB_COMPLETION_INDEX=str(index),
-            )
+        first, second = (
+            {
+                job_id
+                for job_id, _ in recipes.run(
+                    script, **settings, JOB_COMPLETION_INDEX=str(index)
+                )
+            }
             for index in range(2)
-        ]
-        first, second = ({job_id for job_id, _ in one} for one in asked)
+        )
         assert first
         assert second
         assert not first & second

@@ -141,13 +141,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """A server for the rows and for Meltano's state."""
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def connection(postgres: Postgres) -> dict[str, str]:
     """The variables by which libpq finds the server."""
     return {

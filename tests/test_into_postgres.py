@@ -72,13 +72,6 @@ EVENT = ("user", "session", "context", "name", "properties", "schema")
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One server for the tests of this file."""
-    with Postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One project for the tests of this file, which follow each other."""
     return Project(tmp_path_factory.mktemp("project"))

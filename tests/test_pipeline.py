@@ -1,23 +1,29 @@
-"""The pipeline, by real programs: Meltano, the tap and a DuckDB target."""
+"""The pipeline, by real programs: Meltano, the tap, target-postgres; and the demo."""
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import FreshProject, Project
+from tests.project import FreshProject, Project, exact
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.postgres_server import Postgres
+
 ROWS = make_events(250)
 FAILURES = make_failures(7)
+COUNTS = "select job_id, count(*) from {}.imported_events group by 1 order by 1"
+
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
@@ -36,126 +42,225 @@ def api() -> Iterator[StandIn]:
         yield stand_in
 
 
-def moment(text: str) -> datetime:
-    """A time in UTC as DuckDB hands it out."""
-    seconds, _, fraction = text.removesuffix("Z").partition(".")
-    whole = datetime.fromisoformat(seconds)
-    return whole + timedelta(seconds=float(f"0.{fraction}")) if fraction else whole
+class Pipeline:
+    """The pipeline of one project, into one server."""
+
+    def __init__(self, project: Project, postgres: Postgres, api: StandIn) -> None:
+        """Take what all runs share."""
+        self._project, self._postgres, self._api = project, postgres, api
+
+    def run(
+        self,
+        *job_ids: str,
+        schema: str = "fullstory",
+        options: tuple[str, ...] = (),
+        **settings: str,
+    ) -> subprocess.CompletedProcess[str]:
+        """Load jobs into a schema, with a state of its own."""
+        settings["TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"] = schema
+        return self._project.run_pipeline(
+            self._api,
+            *job_ids,
+            options=(f"--state-id-suffix={schema}", *options),
+            settings={**self._postgres.settings, **settings},
+        )
+
+    def counts(self, schema: str = "fullstory") -> dict[str, int]:
+        """The number of loaded events of each job."""
+        rows = self._postgres.query(COUNTS.format(schema))
+        return {row["job_id"]: row["count"] for row in rows}
 
 
-def plain(value: object) -> object:
-    """A JSON value as it is, numbers as they are read back."""
-    return json.loads(value) if isinstance(value, str) else value
+@pytest.fixture(scope="module")
+def pipeline(project: Project, postgres: Postgres, api: StandIn) -> Pipeline:
+    """The pipeline."""
+    return Pipeline(project, postgres, api)
 
 
-@pytest.mark.e2e
 class TestPipeline:
     """The runs of one project, one after the other."""
 
-    def test_all_values_arrive(self, project: Project, api: StandIn) -> None:
-        """Not only as many rows: the values of all of them."""
-        done = project.run_pipeline(api, "whole", "partly")
-        assert done.returncode == 0, done.stderr
-        loaded = project.query(
-            'SELECT "user", session, context, name, timestamp, properties'
-            " FROM imported_events WHERE job_id = 'whole' ORDER BY event_index"
-        )
-        assert len(loaded) == len(ROWS)
-        for row, source in zip(loaded, ROWS, strict=True):
-            user, session, context, name, timestamp, properties = row
-            assert plain(user) == source.get("user")
-            assert plain(session) == source.get("session")
-            assert plain(context) == source.get("context")
-            assert name == source["name"]
-            assert timestamp == moment(source["timestamp"])
-            assert plain(properties) == source.get("properties")
-        errors = project.query("SELECT code FROM import_errors ORDER BY error_index")
-        assert [code for (code,) in errors] == [one["code"] for one in FAILURES]
-        jobs = "SELECT job_id, status, imported_events, failed_events FROM import_jobs"
-        assert project.query(f"{jobs} ORDER BY job_id") == [
-            ("partly", "FAILED", 20, 7),
-            ("whole", "COMPLETED", 250, 0),
-        ]
-
-    def test_a_second_run_reads_nothing_twice(
-        self, project: Project, api: StandIn
+    def test_second_run_reads_only_a_new_job(
+        self, pipeline: Pipeline, api: StandIn
     ) -> None:
-        """By the state that Meltano keeps; a new job is read alone."""
+        """By the state that Meltano keeps."""
+        done = pipeline.run("whole", "partly")
+        assert done.returncode == 0, done.stderr
         api.add(Job("new", rows=ROWS[:5]))
         api.clear()
-        done = project.run_pipeline(api, "whole", "partly", "new")
+        done = pipeline.run("whole", "partly", "new")
         assert done.returncode == 0, done.stderr
         assert {request.job_id for request in api.requests} == {"new"}
-        counts = "SELECT job_id, count(*) FROM imported_events GROUP BY 1 ORDER BY 1"
-        assert project.query(counts) == [("new", 5), ("partly", 20), ("whole", 250)]
+        assert pipeline.counts() == {"new": 5, "partly": 20, "whole": 250}
 
-    def test_a_failed_job_fails_the_pipeline(
-        self, project: Project, api: StandIn
+    def test_failed_job_fails_the_pipeline(
+        self, pipeline: Pipeline, api: StandIn
     ) -> None:
         """And says which job, while the others have arrived."""
         api.add(Job("good", rows=ROWS[:3]))
-        done = project.run_pipeline(api, "gone", "good")
+        done = pipeline.run("gone", "good")
         assert done.returncode != 0
         assert "Job gone failed" in done.stdout + done.stderr
-        count = "SELECT count(*) FROM imported_events WHERE job_id = 'good'"
-        assert project.query(count) == [(3,)]
+        assert pipeline.counts()["good"] == 3
 
-    def test_a_full_refresh_reads_all_again(
-        self, project: Project, api: StandIn
+    def test_full_refresh_reads_all_again(
+        self, pipeline: Pipeline, api: StandIn
     ) -> None:
         """The rows are overwritten, not doubled."""
         api.clear()
-        done = project.run_pipeline(api, "whole", options=("--full-refresh",))
+        done = pipeline.run("whole", options=("--full-refresh",))
         assert done.returncode == 0, done.stderr
         assert len(api.asked("whole", "imports")) == 3
-        count = "SELECT count(*) FROM imported_events WHERE job_id = 'whole'"
-        assert project.query(count) == [(250,)]
+        assert pipeline.counts()["whole"] == 250
 
-    def test_the_demo_tells_its_story(self, project: Project) -> None:
-        """Twice, as for whoever runs it again."""
-        first = project.run("python", "-m", "scripts.demo")
-        assert first.returncode == 0, first.stderr
-        line = (
-            r"demo-partly-failed +FAILED +{0} +120 +30\n"
-            r"(?:.*\n)+?  demo-users +FAILED +{0} +200 +5\n"
+    def test_100_jobs_log_at_most_30_lines(
+        self, pipeline: Pipeline, api: StandIn
+    ) -> None:
+        """Meltano, the tap and the target together, beside warnings and metrics."""
+        names = [f"one of many {number}" for number in range(100)]
+        api.add(*(Job(name, rows=ROWS[:5]) for name in names))
+        done = pipeline.run(*names, schema="many")
+        assert done.returncode == 0, done.stderr
+        lines = (done.stdout + done.stderr).splitlines()
+        assert any("Summary: jobs read 100," in line for line in lines)
+        hidden = {"METRIC", "[warning", "Inserting"}
+        shown = [line for line in lines if not hidden & {*line.split()}]
+        assert len(shown) <= 30, "\n".join(shown)
+
+    def test_flattened_rows_have_a_typed_column_for_each_field(
+        self, pipeline: Pipeline, postgres: Postgres
+    ) -> None:
+        """An object whose fields the schema does not name becomes JSON text."""
+        done = pipeline.run(
+            "whole",
+            schema="flat",
+            TAP_FULLSTORY_IMPORTS_FLATTENING_ENABLED="true",
+            TAP_FULLSTORY_IMPORTS_FLATTENING_MAX_DEPTH="3",
         )
-        asked, not_asked = line.format(4), line.format(0)  # pages of all three streams
-        assert re.search(asked, first.stdout)
-        assert re.search(not_asked, first.stdout)
-        views = r"fullstory_event_support_ticket +5,062 rows\n.* id bigint, priority"
-        assert re.search(views, first.stdout)
-        assert "Account locked out" in first.stdout
-        second = project.run("python", "-m", "scripts.demo")
-        assert second.returncode == 0, second.stderr
-        assert "An earlier demo has read it all" in second.stdout
-        assert len(re.findall(not_asked, second.stdout)) == 2
-        assert not re.search(asked, second.stdout)
+        assert done.returncode == 0, done.stderr
+        loaded = postgres.query(
+            "select user__uid, session__id, context__device__screen_width as width,"
+            " context__location__latitude as latitude, properties"
+            " from flat.imported_events order by event_index"
+        )
 
+        def flat(event: dict[str, Any]) -> Any:
+            context = event["context"]
+            return exact(
+                {
+                    "user__uid": event["user"]["uid"],
+                    "session__id": event["session"]["id"],
+                    "width": context.get("device", {}).get("screen_width"),
+                    "latitude": context.get("location", {}).get("latitude"),
+                    "properties": event["properties"],
+                }
+            )
 
-@pytest.mark.e2e
-@pytest.mark.parametrize("kind", [FreshProject, Project])
-def test_no_batch_loses_a_row(tmp_path: Path, kind: type[Project]) -> None:
-    """Neither in a project that has only copied the plugins, nor in production."""
-    project, names = kind(tmp_path), [f"job-{number}" for number in range(7)]
-    jobs = (Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names)
-    with StandIn(*jobs) as api:
-        done = project.run_pipeline(
-            api,
+        for row in loaded:
+            row["properties"] = json.loads(row["properties"], parse_float=Decimal)
+        assert [exact(row) for row in loaded] == [flat(event) for event in ROWS]
+
+    def test_stream_map_renames_filters_and_makes_a_typed_column(
+        self, pipeline: Pipeline, postgres: Postgres
+    ) -> None:
+        """On the way into a new table."""
+        shape = {
+            "imported_events": {
+                "__filter__": "name != 'Support Ticket'",
+                "fullstory_user": "user",
+                "user": None,
+                "seats": "int(properties['seats']) if 'seats' in properties else None",
+            }
+        }
+        done = pipeline.run(
+            "whole",
+            schema="shaped",
+            TAP_FULLSTORY_IMPORTS_STREAM_MAPS=json.dumps(shape),
+        )
+        assert done.returncode == 0, done.stderr
+        loaded = postgres.query("select * from shaped.imported_events")
+        assert {
+            (row["event_index"], row["fullstory_user"]["uid"], row["seats"])
+            for row in loaded
+        } == {
+            (index, event["user"]["uid"], event["properties"].get("seats"))
+            for index, event in enumerate(ROWS)
+            if event["name"] != "Support Ticket"
+        }
+        assert not any("user" in row for row in loaded)
+        (kind,) = postgres.query(
+            "select data_type from information_schema.columns"
+            " where table_schema = 'shaped' and column_name = 'seats'"
+        )
+        assert kind == {"data_type": "bigint"}
+
+    def test_project_that_only_copies_the_plugins_loads_every_batch(
+        self, postgres: Postgres, api: StandIn, tmp_path: Path
+    ) -> None:
+        """In batches of three rows, in production."""
+        names = [f"job-{number}" for number in range(7)]
+        api.add(*(Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names))
+        pipeline = Pipeline(FreshProject(tmp_path / "fresh"), postgres, api)
+        done = pipeline.run(
             *names,
-            settings={
-                "MELTANO_ENVIRONMENT": "prod",
-                "TARGET_DUCKDB_BATCH_SIZE_ROWS": "3",
-            },
+            schema="copied",
+            MELTANO_ENVIRONMENT="prod",
+            TARGET_POSTGRES_BATCH_SIZE_ROWS="3",
         )
-    assert done.returncode == 0, done.stderr
-    times = "SELECT job_id, created_at < finished_at FROM import_jobs ORDER BY 1"
-    assert project.query(times) == [(name, True) for name in names]
-    events = "SELECT job_id, event_index FROM imported_events ORDER BY ALL"
-    assert project.query(events) == [(name, n) for name in names for n in range(5)]
-    errors = "SELECT job_id, error_index FROM import_errors ORDER BY ALL"
-    assert project.query(errors) == [(name, n) for name in names for n in range(2)]
-    (columns,) = project.query(
-        "SELECT list(DISTINCT data_type) FROM information_schema.columns"
-        " WHERE column_name IN ('timestamp', 'created_at', 'finished_at')"
-    )
-    assert columns == (["TIMESTAMP"],)
+        assert done.returncode == 0, done.stderr
+        assert pipeline.counts("copied") == dict.fromkeys(names, 5)
+        for stream, rows in (("import_errors", 14), ("import_jobs", 7)):
+            count = postgres.query(f"select count(*) from copied.{stream}")  # noqa: S608
+            assert count == [{"count": rows}]
+
+
+DEMO = ("python", "-m", "scripts.demo")
+LINE = (
+    r"demo-partly-failed +FAILED +{0} +120 +30 *\n"
+    r"(?:.*\n)+? demo-users +FAILED +{0} +200 +5 *\n"
+)
+ASKED, NOT_ASKED = LINE.format(4), LINE.format(0)  # pages of all three streams
+VIEW = r"fullstory_event_support_ticket +5,062 rows\n.* id bigint, priority"
+
+
+class TestDemo:
+    """The program of `make demo`, run after run."""
+
+    def test_own_server_gets_what_the_demo_loads(
+        self, project: Project, postgres: Postgres
+    ) -> None:
+        """In schemas of the demo, and without a server of its own."""
+        done = project.run(*DEMO, **postgres.settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.search(ASKED, done.stdout)
+        assert re.search(VIEW, done.stdout)
+        assert "Account locked out" in done.stdout
+        assert not (project.output / "postgres").exists()
+        tickets = (
+            "select count(*) from fullstory_demo_models.fullstory_event_support_ticket"
+        )
+        assert postgres.query(tickets) == [{"count": 5062}]
+
+    def test_second_run_asks_for_nothing(
+        self, project: Project, postgres: Postgres
+    ) -> None:
+        """And says so. No line is one of Singer's own."""
+        done = project.run(*DEMO, **postgres.settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "the second run" in done.stdout
+        assert "Nothing was asked again" in done.stdout
+        assert re.search(NOT_ASKED, done.stdout)
+        assert re.search(VIEW, done.stdout)
+        assert not re.search("METRIC|SCHEMA|Skipping|\\x1b", done.stdout)
+
+    def test_embedded_server_is_loaded_and_stopped(self, project: Project) -> None:
+        """Then `make psql` starts it for as long as psql runs."""
+        done = project.run(*DEMO)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.search(ASKED, done.stdout)
+        data = project.output / "postgres"
+        assert not (data / "postmaster.pid").exists()
+        query = "select count(*) from fullstory_demo.imported_users"
+        psql = ("python", "-m", "scripts.postgres", "psql", "-At", "-c", query)
+        done = project.run(*psql)
+        assert (done.stdout, done.returncode) == ("200\n", 0), done.stderr

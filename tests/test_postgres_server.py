@@ -1,7 +1,8 @@
-"""What the tests with PostgreSQL say where the machine can't run it."""
+"""What the tests and the demo say where the machine can't run PostgreSQL."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,14 +23,6 @@ os.geteuid = lambda: 0
 pwd.getpwnam = getpwnam
 """
 TESTS = """
-import pytest
-from tests.postgres_server import Postgres
-
-@pytest.fixture(scope="module")
-def postgres():
-    with Postgres() as server:
-        yield server
-
 def test_with_postgres(postgres):
     assert False
 
@@ -64,3 +57,22 @@ def test_missing_useradd_gives_one_reason(tmp_path: Path) -> None:
     (line,) = [one for one in done.stdout.splitlines() if one.startswith("SKIPPED")]
     assert line.startswith("SKIPPED [4]")
     assert "useradd" in line
+
+
+@pytest.mark.e2e
+def test_missing_useradd_gives_one_sentence_with_the_way_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The demo can load into a server of the user's own."""
+    from scripts import postgres  # noqa: PLC0415 - needs what the demo needs
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(postgres, "SYSTEM_USER", "nobody-has-this-name")
+    monkeypatch.setattr(postgres, "ADMIN_FOLDERS", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("TARGET_POSTGRES_HOST", raising=False)
+    with pytest.raises(SystemExit) as refused, postgres.database():
+        pass
+    (line,) = str(refused.value.code).splitlines()
+    assert "useradd" in line
+    assert "TARGET_POSTGRES_HOST" in line

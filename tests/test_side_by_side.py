@@ -12,7 +12,6 @@ from tests.stand_in import Job, StandIn, make_events
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.e2e
@@ -22,13 +21,6 @@ COUNTS = """
     select count(*) as rows, count(distinct (job_id, event_index)) as different,
     max(_sdc_batched_at) as last from fullstory.imported_events
 """
-
-
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
-    """A server whose database is empty."""
-    with Postgres() as server:
-        yield server
 
 
 def run(
