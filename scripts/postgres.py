@@ -74,7 +74,7 @@ class Server:
         Args:
             folder: Where its data is.
             login: User, password and database; no password means a random one.
-            is_shared: Whether the server stays until its last session has ended.
+            is_shared: Whether it runs on while other sessions use it.
             options: More settings of the server.
         """
         self.port = 0
@@ -104,10 +104,13 @@ class Server:
         """Start the server; the first time, make its data, user and database."""
         is_new = not (self._folder / "PG_VERSION").exists()
         try:
-            if is_new:
-                self._make_data()
-            elif self._join():
+            if not is_new and self._join():
                 return self
+            # The user's locale may not exist on this machine.
+            with patch.dict(os.environ, LC_ALL="C"):
+                self._server.ensure_pgdata_inited()
+            if is_new:
+                self._set_access()
             self._start()
             if is_new:
                 self._make_database()
@@ -136,10 +139,7 @@ class Server:
             autocommit=True,
         )
 
-    def _make_data(self) -> None:
-        # The user's locale may not exist on this machine.
-        with patch.dict(os.environ, LC_ALL="C"):
-            self._server.ensure_pgdata_inited()
+    def _set_access(self) -> None:
         (self._folder / "pg_hba.conf").write_text(ACCESS)
         password = self._folder / "password"
         password.touch(0o600)
@@ -180,24 +180,12 @@ class Server:
         }
         texts = [f"-c {name}={shlex.quote(str(it))}" for name, it in options.items()]
         log = self._folder / "log"
-        try:
-            self._control("start", "-o", " ".join(texts), "-l", str(log))
-        except subprocess.CalledProcessError as error:
-            lines = log.read_text().splitlines() if log.exists() else [str(error)]
-            raise StartError(lines[-1]) from error
-
-    def _stop(self) -> None:
-        how = ("-W", "-m", "smart") if self._is_shared else ("-m", "fast")
-        with suppress(subprocess.SubprocessError):  # it may not have started
-            self._control("stop", *how)
-        if self._sockets.name:
-            shutil.rmtree(self._sockets, ignore_errors=True)
-
-    def _control(self, *arguments: str) -> None:
-        """Run pg_ctl to its end, even if a signal arrives."""
-        command = [self._server.bin_path / "pg_ctl", "-D", self._folder, *arguments]
+        # The program runs to its end, even if a signal arrives.
         with subprocess.Popen(  # noqa: S603 - the wheel's program
-            command,
+            [
+                *(self._server.bin_path / "pg_ctl", "-D", self._folder, "-l", log),
+                *("-o", " ".join(texts), "start"),
+            ],
             user=self._server.system_user,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
@@ -205,7 +193,22 @@ class Server:
         ) as program:
             program.wait()
         if program.returncode:
-            raise subprocess.CalledProcessError(program.returncode, "pg_ctl")
+            lines = log.read_text().splitlines() if log.exists() else []
+            raise StartError(lines[-1] if lines else f"pg_ctl: {program.returncode}")
+
+    def _stop(self) -> None:
+        """Ask the server to end as pg_ctl does, and wait for it."""
+        file = self._folder / "postmaster.pid"
+        how, seconds = (signal.SIGTERM, 2) if self._is_shared else (signal.SIGINT, 30)
+        with suppress(OSError, IndexError, ValueError):  # it may not run
+            lines = file.read_text().splitlines()
+            if lines[4] == str(self._sockets):
+                os.kill(int(lines[0]), how)
+                deadline = time.monotonic() + seconds
+                while file.exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
+        if self._sockets.name:
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
 
 def ensure_system_user() -> None:
@@ -248,7 +251,7 @@ def _wheel() -> Any:
 
 
 @contextmanager
-def database() -> Iterator[dict[str, str]]:
+def database(*, is_shared: bool = False) -> Iterator[dict[str, str]]:
     """The settings of the user's own server, or of one that runs meanwhile.
 
     They are those of target-postgres and of libpq.
@@ -261,8 +264,7 @@ def database() -> Iterator[dict[str, str]]:
         yield for_all({f"{PREFIX}PORT": "5432", f"{PREFIX}PASSWORD": "", **own})
         return
     try:
-        server = Server(FOLDER)
-        with server:
+        with Server(FOLDER, is_shared=is_shared) as server:
             yield for_all({**server.settings, f"{PREFIX}SQLALCHEMY_URL": ""})
     except StartError as error:
         sys.exit(
@@ -291,7 +293,7 @@ def exit_on_signals() -> None:
 def main(*command: str) -> int:
     """Run a command while the server runs; return its exit code."""
     exit_on_signals()
-    with database() as settings:
+    with database(is_shared=True) as settings:
         places = [str(Path(sys.executable).parent), os.environ["PATH"]]
         with suppress(ImportError):
             wheel = _wheel()

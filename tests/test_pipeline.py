@@ -200,7 +200,7 @@ class TestPipeline:
         """In batches of three rows, in production."""
         names = [f"job-{number}" for number in range(7)]
         api.add(*(Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names))
-        pipeline = Pipeline(FreshProject(tmp_path / "fresh"), postgres, api)
+        pipeline = Pipeline(FreshProject(tmp_path), postgres, api)
         done = pipeline.run(
             *names,
             schema="copied",
