@@ -6,7 +6,6 @@ import json
 import resource
 import shlex
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,13 +28,6 @@ BEFORE = {
     "TARGET_POSTGRES_VALIDATE_RECORDS": "true",
     "TARGET_POSTGRES_BATCH_SIZE_ROWS": "10000",
 }
-_PLACES = {"postgres": "PostgreSQL", "duckdb": "DuckDB"}
-_ASK = """
-import duckdb, json, sys
-with duckdb.connect(sys.argv[1], read_only=True) as database:
-    (row,) = database.execute(sys.argv[2]).fetchall()
-print(json.dumps([*map(int, row)]))
-"""
 _OURS = """
     select count(*) as rows, max(_sdc_batched_at)::text as last,
     sum(hashtextextended(t::text, 0)) as hash from fullstory.imported_events t
@@ -48,7 +40,6 @@ class Way:
 
     Attributes:
         label: How the table names it.
-        place: ``postgres`` or ``duckdb``.
         peer: The peer's environment; empty: this tap, through Meltano.
         words: Of the peer's command line: its program, and what follows the database.
         shards: How many processes of this tap share the jobs.
@@ -58,18 +49,12 @@ class Way:
     """
 
     label: str
-    place: str
     peer: str = ""
     words: tuple[str, ...] = ()
     shards: int = 1
     settings: dict[str, str] = field(default_factory=dict, hash=False)
     share: float = 1.0
     batch: bool = False
-
-    @property
-    def where(self) -> str:
-        """The place's name."""
-        return _PLACES[self.place]
 
     @property
     def job(self) -> str:
@@ -79,26 +64,15 @@ class Way:
 
 def all_ways() -> list[Way]:
     """What is compared."""
-    found = []
-    for place, share in (("postgres", 1.0), ("duckdb", 0.5)):
-        found += [
-            Way("This tap", place, share=share),
-            Way("This tap, two shards", place, shards=SHARDS, share=share),
-            Way("dlt", place, "dlt", ("dlt_load",), share=share),
-            Way(
-                "dlt, its parallel loading",
-                place,
-                "dlt",
-                ("dlt_load", "parallel"),
-                share=share,
-            ),
-            Way("PyAirbyte", place, "pyairbyte", ("pyairbyte_load",), share=0.2),
-        ]
     return [
-        *found,
-        Way("This tap, BATCH", "postgres", batch=True),
-        Way("This tap, BATCH, two shards", "postgres", shards=SHARDS, batch=True),
-        Way("This tap, checks and batches as before", "postgres", settings=BEFORE),
+        Way("This tap"),
+        Way("This tap, two shards", shards=SHARDS),
+        Way("dlt", "dlt", ("dlt_load",)),
+        Way("dlt, its parallel loading", "dlt", ("dlt_load", "parallel")),
+        Way("PyAirbyte", "pyairbyte", ("pyairbyte_load",), share=0.2),
+        Way("This tap, BATCH", batch=True),
+        Way("This tap, BATCH, two shards", shards=SHARDS, batch=True),
+        Way("This tap, checks and batches as before", settings=BEFORE),
     ]
 
 
@@ -136,10 +110,8 @@ class Bench:
         Raises:
             RuntimeError: If the run fails, or not every row has arrived once.
         """
-        for path in self.project.output.iterdir():
-            path.unlink()
         self.postgres.execute("drop schema if exists fullstory cascade")
-        if way.shards > 1 and way.place == "postgres":
+        if way.shards > 1:
             self.prepare(url)
         ids = self._jobs[:jobs]
         command = self._peer(way, url, ids) if way.peer else self._pipeline(way)
@@ -154,7 +126,7 @@ class Bench:
         return took
 
     def load_again(self, way: Way, url: str, jobs: int) -> str:
-        """Repeat the last load of this tap into PostgreSQL; what has changed."""
+        """Repeat the last load of this tap; what has changed."""
         before = self.postgres.query(_OURS)
         command = self._pipeline(way).replace(" --full-refresh --force", "")
         self._run(command, url, self._jobs[:jobs], way.settings)
@@ -201,17 +173,12 @@ class Bench:
     @staticmethod
     def _pipeline(way: Way) -> str:
         """The documented command, for one process or for several."""
-        target, again = f"target-{way.place}", "--full-refresh --force"
+        again = "--full-refresh --force"
         if way.shards == 1:
-            return f"meltano --environment=prod run {again} {TAP} {target}"
+            return f"meltano --environment=prod run {again} {TAP} target-postgres"
         command = blocks("Side by side on one machine", "sh")[1]
         command = filled_in(command, {"SHARDS": str(way.shards)})
-        if way.place == "duckdb":
-            place = 'env TARGET_DUCKDB_PATH="$PWD/output/{}.duckdb"'
-            command = command.replace("env ", f"{place} ", 1)
-        return command.replace(" el ", f" el {again} ").replace(
-            "target-postgres", target
-        )
+        return command.replace(" el ", f" el {again} ")
 
     def _peer(self, way: Way, url: str, ids: list[str]) -> str:
         script, *options = way.words
@@ -224,13 +191,10 @@ class Bench:
         }
         settings.write_text(json.dumps(content), encoding="utf-8")
         folder = self._new_folder()
-        # dlt does not accept a file that has the name of its schema.
-        database = str(self.project.output / "loaded.duckdb")
-        if way.place == "postgres":
-            place = f"127.0.0.1:{self.postgres.port}/{DATABASE}"
-            database = f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{place}"
+        place = f"127.0.0.1:{self.postgres.port}/{DATABASE}"
+        database = f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{place}"
         words = [python_of(way.peer), HERE / "peers" / f"{script}.py", settings, folder]
-        return shlex.join([*map(str, words), way.place, database, *options])
+        return shlex.join([*map(str, words), database, *options])
 
     def _found(self, way: Way) -> tuple[int, int, int]:
         """How many rows and different events there are, and the names' letters.
@@ -239,32 +203,10 @@ class Bench:
         """
         query = (
             f'select count(*) as a, count(distinct ({way.job}, "timestamp")) as b,'  # noqa: S608 - names
-            " sum(length(name)) as c from {}imported_events"
+            " sum(length(name)) as c from fullstory.imported_events"
         )
-        if way.place == "postgres":
-            (row,) = self.postgres.query(query.format("fullstory."))
-            return int(row["a"]), int(row["b"]), int(row["c"] or 0)
-        schema = {"dlt": "fullstory.", "pyairbyte": "main."}.get(way.peer, "")
-        found = [
-            self._asked(way, path, query.format(schema))
-            for path in self.project.output.glob("*.duckdb")
-        ]
-        a, b, c = (sum(column) for column in zip(*found, strict=True))
-        return a, b, c
-
-    @staticmethod
-    def _asked(way: Way, path: Path, query: str) -> list[int]:
-        """Ask a DuckDB file by the DuckDB that has written it."""
-        python = python_of(way.peer) if way.peer else sys.executable
-        done = subprocess.run(  # noqa: S603 - the interpreter
-            [str(python), "-c", _ASK, str(path), query],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        return [int(number or 0) for number in json.loads(done.stdout)]
+        (row,) = self.postgres.query(query)
+        return int(row["a"]), int(row["b"]), int(row["c"] or 0)
 
 
 def _cpu_seconds() -> float:

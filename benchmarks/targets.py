@@ -57,7 +57,7 @@ class Runs:
     def repeat(self, url: str) -> None:
         """Load once more with the state of the last load: nothing may change."""
         for way in self._ways:
-            if way.peer or way.settings or way.batch or way.place != "postgres":
+            if way.peer or way.settings or way.batch:
                 continue
             if self._try(way, "before a second load", url, self._rows_of_job):
                 changed = self._bench.load_again(way, url, self._jobs(way))
@@ -69,7 +69,6 @@ class Runs:
         return [
             {
                 "label": way.label,
-                "where": way.where,
                 "is_ours": not way.peer,
                 "events": self._jobs(way) * self._rows_of_job,
                 "loads": [asdict(load) for load in loads],
@@ -85,7 +84,7 @@ class Runs:
     def _try(self, way: Way, what: str, url: str, rows: int) -> Load | None:
         if way in self._failures:
             return None
-        what = f"{what}: {way.label} → {way.where}"
+        what = f"{what}: {way.label}"
         try:
             took = self._bench.load(way, url, self._jobs(way), rows)
         except FAULTS as error:
@@ -103,9 +102,7 @@ def main() -> None:
     ways = [
         way
         for way in all_ways()
-        if args.place in {None, way.place}
-        and way.peer in chosen
-        and (not way.peer or _is_installed(way.peer))
+        if way.peer in chosen and (not way.peer or _is_installed(way.peer))
     ]
     pages = max(1, args.events // (JOBS * PAGE_SIZE))
     warm_up = Scenario("warm-up", "", (Entry("tap", JOBS),), 1, WARM_UP_ROWS)
@@ -131,7 +128,6 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--place", choices=["postgres", "duckdb"])
     parser.add_argument("--peer", action="append", choices=PEERS, metavar="NAME")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """dlt from the API into a database: its `rest_api` source, merged by key.
 
-Arguments: the file of settings; the folder that dlt may use; ``postgres`` or
-``duckdb``; the database; and, for dlt's own parallel loading, ``parallel``.
+Arguments: the file of settings; the folder that dlt may use; the database; and, for
+dlt's own parallel loading, ``parallel``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PARALLEL = {
 def main() -> None:
     """Load the events of all jobs."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    is_parallel = sys.argv[5:] == ["parallel"]
+    is_parallel = sys.argv[4:] == ["parallel"]
     if is_parallel:
         os.environ.update(_PARALLEL)
     import dlt  # noqa: PLC0415 - it reads the environment
@@ -68,11 +68,10 @@ def main() -> None:
         },
         max_table_nesting=0,
     )
-    destination: Any = getattr(dlt.destinations, sys.argv[3])(sys.argv[4])
     pipeline = dlt.pipeline(
         "benchmark",
         pipelines_dir=sys.argv[2],
-        destination=destination,
+        destination=dlt.destinations.postgres(sys.argv[3]),
         dataset_name="fullstory",
     )
     pipeline.run(source.with_resources("imported_events"))

@@ -1,7 +1,6 @@
 """PyAirbyte from the API into a database: the low-code source, with its cache there.
 
-Arguments: the file of settings; the folder that it may use; ``postgres`` or ``duckdb``;
-the database.
+Arguments: the file of settings; the folder that it may use; the database.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import airbyte
-from airbyte.caches import DuckDBCache, PostgresCache
+from airbyte.caches import PostgresCache
 from yaml import safe_load
 
 
@@ -28,21 +27,17 @@ def main() -> None:
         "source-fullstory", config=settings, source_manifest=manifest
     )
     source.select_streams(["imported_events"])
-    folder, kind, database = sys.argv[2:]
-    cache: DuckDBCache | PostgresCache
-    if kind == "duckdb":
-        cache = DuckDBCache(db_path=database, cache_dir=folder)
-    else:
-        url = urlsplit(database)
-        cache = PostgresCache(
-            host=url.hostname,
-            port=url.port,
-            username=url.username,
-            password=unquote(url.password or ""),
-            database=url.path.strip("/"),
-            schema_name="fullstory",
-            cache_dir=folder,
-        )
+    folder, database = sys.argv[2:]
+    url = urlsplit(database)
+    cache = PostgresCache(
+        host=url.hostname,
+        port=url.port,
+        username=url.username,
+        password=unquote(url.password or ""),
+        database=url.path.strip("/"),
+        schema_name="fullstory",
+        cache_dir=folder,
+    )
     source.read(cache=cache, force_full_refresh=True)
 
 
