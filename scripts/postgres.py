@@ -268,8 +268,8 @@ def database(*, is_shared: bool = False) -> Iterator[dict[str, str]]:
             yield for_all({**server.settings, f"{PREFIX}SQLALCHEMY_URL": ""})
     except StartError as error:
         sys.exit(
-            f"PostgreSQL can't start here ({error}): set {OWN_SERVER} to a server of"
-            " your own, and this command uses it."
+            f"PostgreSQL can't start here ({error}), so set {OWN_SERVER} to use a server"
+            " of your own."
         )
 
 
