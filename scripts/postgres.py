@@ -217,28 +217,21 @@ def ensure_system_user() -> None:
     Raises:
         StartError: If the machine can't make one.
     """
-    if os.geteuid() != 0 or _has_system_user():
-        return
     places = os.pathsep.join([os.environ.get("PATH", ""), *ADMIN_FOLDERS])
     useradd = shutil.which("useradd", path=places)
-    if useradd is None:
-        raise StartError(
-            "root needs another user for it, and `useradd` is missing (Debian: passwd)"
-        )
-    # Another process may do the same now, so the first one wins.
-    command = [useradd, "-s", "/bin/bash", SYSTEM_USER]
-    subprocess.run(command, check=False, capture_output=True)  # noqa: S603
     deadline = time.monotonic() + 5
-    while not _has_system_user() and time.monotonic() < deadline:
+    while os.geteuid() == 0:
+        with suppress(KeyError):
+            pwd.getpwnam(SYSTEM_USER)
+            return
+        if useradd is None or time.monotonic() > deadline:
+            raise StartError(
+                "root needs another user for it, and `useradd` is missing or has failed"
+            )
+        # Another process may do the same now, so the first one wins.
+        command = [useradd, "-s", "/bin/bash", SYSTEM_USER]
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
         time.sleep(0.1)
-
-
-def _has_system_user() -> bool:
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        return False
-    return True
 
 
 def _wheel() -> Any:
@@ -268,8 +261,8 @@ def database(*, is_shared: bool = False) -> Iterator[dict[str, str]]:
             yield for_all({**server.settings, f"{PREFIX}SQLALCHEMY_URL": ""})
     except StartError as error:
         sys.exit(
-            f"PostgreSQL can't start here ({error}), so set {OWN_SERVER} to use a server"
-            " of your own."
+            f"PostgreSQL can't start here ({error}), so set {OWN_SERVER} to use a"
+            " server of your own."
         )
 
 
