@@ -135,7 +135,7 @@ def tell(api: StandIn, settings: dict[str, str], *, is_own: bool) -> None:
     if requests or not query(EVENT_VIEWS):
         make_views(settings)
     else:
-        say("No row is new, so the views are those of the earlier run.\n")
+        console.print("No row is new, so the views are those of the earlier run.\n")
     show_views()
     heading("What next?")
     console.print(NEXT, markup=False, soft_wrap=True)

@@ -290,7 +290,8 @@ def main(*command: str) -> int:
         places = [str(Path(sys.executable).parent), os.environ["PATH"]]
         with suppress(ImportError):
             wheel = _wheel()
-            places.append(str(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]))
+            programs = wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
+            places.insert(0, str(programs))
         path = os.pathsep.join(places)
         environment = {**os.environ, **settings, "PATH": path}
         program = shutil.which(command[0], path=path)

@@ -236,7 +236,7 @@ def test_tests_need_settings() -> None:
 def test_a_start_beside_jsonschema_2_says_in_a_sentence_what_to_do(
     tmp_path: Path, arguments: list[str]
 ) -> None:
-    """Some targets, `target-jsonl` for one, ask for that version."""
+    """Some targets ask for that version."""
     old = tmp_path / "jsonschema"
     old.mkdir()
     (old / "__init__.py").write_text(
