@@ -258,7 +258,10 @@ def database(*, is_shared: bool = False) -> Iterator[dict[str, str]]:
         return
     try:
         with Server(FOLDER, is_shared=is_shared) as server:
-            yield for_all({**server.settings, f"{PREFIX}SQLALCHEMY_URL": ""})
+            # Meltano's state goes with the data, and no other server's state is used.
+            state = f"sqlite:///{FOLDER.absolute()}/meltano.db"
+            own = {f"{PREFIX}SQLALCHEMY_URL": "", "MELTANO_DATABASE_URI": state}
+            yield for_all(server.settings | own)
     except StartError as error:
         sys.exit(
             f"PostgreSQL can't start here ({error}), so set {OWN_SERVER} to use a"
