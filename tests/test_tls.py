@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from contextlib import closing, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,15 +28,14 @@ from tests.test_secrets import assert_hidden
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from typing_extensions import Self
+    from typing import Self
 
     from tests.harness import Folder, Run
 
 HOST = "api.fullstory.com"
 # Server and proxy stop before TLS has said goodbye: sockets stay open for a while.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-YESTERDAY = datetime.now(timezone.utc) - timedelta(days=1)
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 class Proxy:
