@@ -145,9 +145,13 @@ def test_page_that_is_too_large_fails_its_job_at_once(
 def test_answer_must_be_there_in_time_whatever_trickles_in(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
-    """Not only between two bytes. Headers and the rest have three times the limit."""
+    """Not only between two bytes. Headers and the rest have three times the limit.
+
+    Newer releases of Python refuse very many headers before that.
+    """
     run, seconds = run_with(tap, api, answer, may_hang=True)
-    assert re.search(r"no answer within (0\.4|1\.2) s", run.errors[0])
+    reasons = r"no answer within (0\.4|1\.2) s|can't be read|was cut off"
+    assert re.search(reasons, run.errors[0])
     assert seconds < 5
 
 

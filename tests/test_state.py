@@ -194,10 +194,13 @@ def test_damaged_state_is_an_error_before_any_request(
     [
         *("", " \n", "no JSON", '{"bookmarks": ', "NaN", b"\xff\xfe"),
         pytest.param("[" * 100_000, id="nested deeply"),
-        pytest.param('{"bookmarks":' * 10_000 + "1" + "}" * 10_000, id="deep objects"),
+        *(
+            pytest.param('{"other":' * depth + "[]" + "}" * depth, id=f"{depth} deep")
+            for depth in (100, 900, 10_000)
+        ),
     ],
 )
-def test_state_that_is_not_json_is_an_error_before_any_request(
+def test_state_that_is_not_json_or_too_deep_is_an_error_before_any_request(
     api: StandIn, tap: Folder, text: str | bytes
 ) -> None:
     api.add(Job("a", rows=ROWS))
