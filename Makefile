@@ -169,7 +169,7 @@ clean:
 # The tap with its extras for object stores, and a server that stands in for S3.
 .venv/stores/ready: .venv/ready requirements/pyproject.toml
 	@echo 'Setting up the object stores.'
-	@$(call environment,.venv/stores,--editable '.[azure,gcs,s3]' --group requirements/pyproject.toml:stores)
+	@$(call environment,.venv/stores,--requirement pyproject.toml --all-extras --editable . --group requirements/pyproject.toml:stores)
 	@touch $@
 
 # The real target-snowflake with an emulator of Snowflake.
