@@ -19,7 +19,7 @@ SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 
-.PHONY: test quick environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos \
+.PHONY: test quick fast environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos \
 	fault-search fuzz demo setup bench bench-targets dist lock plugin dbt-models clean
 
 # The tests mostly wait, so there are more processes than cores.
@@ -31,10 +31,12 @@ test: .venv/ready
 environments: setup .meltano/loaders/ready .venv/snowflake/ready .venv/stores/ready \
 	.venv/dbt/ready .venv/dbt-snowflake/ready
 
-# Lint, types, and the tests that need no server and no other program.
+# Lint, types, and the tests that need no server and no other program, but for slow ones.
 quick: .venv/ready
-	@$(MAKE) lint types
-	$(BIN)/pytest $(WITHOUT_PROGRAMS)
+	@$(MAKE) --jobs 3 lint types fast
+
+fast:
+	$(BIN)/pytest -q $(WITHOUT_PROGRAMS) -m 'not e2e and not slow'
 
 # `make test` with each of these Pythons, in clones of what is committed.
 test-pythons:
@@ -65,7 +67,7 @@ check-deps: .venv/ready
 
 # The tests with the oldest versions that pyproject.toml allows, and with the newest;
 # without those that run other programs, whose modules may need packages of their own.
-WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e' \
+WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e and not airflow' \
 	$$(grep -l '^from tests.postgres_server' tests/test_*.py | sed 's/^/--ignore=/')
 
 test-oldest: .venv/ready

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from tests.stand_in import Request
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
 EXAMPLES_OF_A_TEST = 25

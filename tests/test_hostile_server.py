@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.harness import Folder, Run
     from tests.stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LIMIT = 200_000

@@ -287,6 +287,7 @@ def test_rate_limit_is_logged(api: StandIn, tap: Folder) -> None:
     assert 25 <= float(summary[1]) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "speed"),
     [

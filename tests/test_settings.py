@@ -601,6 +601,7 @@ def test_jobs_file_that_cannot_be_read_is_refused(
     assert not api.requests
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 @pytest.mark.parametrize("kind", ["device", "endless device", "pipe", "folder"])
 def test_jobs_file_that_is_no_regular_file_is_refused(

@@ -61,6 +61,7 @@ def test_job_that_is_no_longer_in_the_settings_stays_in_the_state(
     assert run.warnings == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*SETTINGS])
 def test_state_keeps_the_newest_100_000_old_jobs(
     api: StandIn, tap: Folder, kind: str
@@ -295,6 +296,7 @@ def test_large_state_follows_the_last_jobs_while_one_is_waited_for(
     assert max(delays(messages).values()) <= 110
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("saved", "new"), [(0, 2_000), (5_000, 300)])
 def test_states_of_many_small_jobs_are_few_bytes_beside_their_records(
     api: StandIn, tap: Folder, saved: int, new: int

@@ -198,6 +198,7 @@ NO_TRUST: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "environment"), NO_TRUST.values(), ids=NO_TRUST)
 def test_key_is_not_sent_to_a_server_with_a_wrong_certificate(
     tap: Folder,
@@ -232,6 +233,7 @@ def test_no_setting_switches_the_check_of_certificates_off(tap: Folder) -> None:
         assert f"There is no setting `{name}`." in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -256,6 +258,7 @@ def test_broken_proxy_gets_neither_key_nor_rows(
     assert_hidden(done)
 
 
+@pytest.mark.slow
 def test_proxy_that_talks_without_end_is_given_up(
     tap: Folder, secure: StandIn, bundle: str
 ) -> None:
