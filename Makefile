@@ -182,7 +182,7 @@ clean:
 
 .venv/dbt/ready: .venv/pinned requirements/dbt.txt
 	@echo 'Setting up dbt.'
-	@$(call environment,.venv/dbt,--requirement requirements/dbt.txt)
+	@$(call environment,.venv/dbt,--no-deps --requirement requirements/dbt.txt)
 	@touch $@
 
 # dbt with an emulator of Snowflake.

@@ -53,14 +53,15 @@ def test_users_get_the_versions_that_the_tests_run_with(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "pip_url"), plugins())
-def test_each_plugin_is_installed_with_constraints(name: str, pip_url: str) -> None:
+def test_each_plugin_is_installed_with_its_pins(name: str, pip_url: str) -> None:
     """Versions without hashes, as hashes would stop the editable tap."""
     arguments = shlex.split(pip_url)
-    path = arguments[arguments.index("-c") + 1]
+    option = "-r" if "--no-deps" in arguments else "-c"
+    path = arguments[arguments.index(option) + 1]
     file = Path(path.replace("$MELTANO_PROJECT_ROOT", str(ROOT)))
     text = file.read_text(encoding="utf-8")
     assert "--hash" not in text
     assert pins(file), name
-    for package in arguments[: arguments.index("-c")]:
+    for package in arguments[: arguments.index(option)]:
         if "==" in package:
             assert re.search(rf"^{re.escape(package)}\b", text, re.MULTILINE)
