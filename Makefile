@@ -3,7 +3,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-
 UV := $(BIN)/uv
 
 # The file of pins lists every package, transitive ones included, so pip must not resolve
@@ -35,17 +34,17 @@ environments: setup .meltano/loaders/ready .venv/snowflake/ready .venv/stores/re
 quick: .venv/ready
 	@$(MAKE) --jobs 3 lint types fast
 
-fast:
+fast: .venv/ready
 	$(BIN)/pytest -q $(WITHOUT_PROGRAMS) -m 'not e2e and not slow'
 
 # `make test` with each of these Pythons, in clones of what is committed.
 test-pythons:
-	@for python in $(PYTHONS); do \
+	@failed=0; for python in $(PYTHONS); do \
 		test -e .pythons/$$python || git clone --quiet . .pythons/$$python; \
 		git -C .pythons/$$python fetch --quiet && git -C .pythons/$$python reset --quiet --hard FETCH_HEAD; \
-		$(MAKE) --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1; \
-		echo "$$python: exit code $$?, $$(tail -n 1 .pythons/$$python.log)"; \
-	done
+		$(MAKE) --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1 || failed=1; \
+		echo "$$python: $$(tail -n 1 .pythons/$$python.log)"; \
+	done; exit $$failed
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
 test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
