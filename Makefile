@@ -42,7 +42,7 @@ test-pythons:
 	@failed=0; for python in $(PYTHONS); do \
 		test -e .pythons/$$python || git clone --quiet . .pythons/$$python; \
 		git -C .pythons/$$python fetch --quiet && git -C .pythons/$$python reset --quiet --hard FETCH_HEAD; \
-		$(MAKE) --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1 || failed=1; \
+		$(MAKE) --no-print-directory --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1 || failed=1; \
 		echo "$$python: $$(tail -n 1 .pythons/$$python.log)"; \
 	done; exit $$failed
 

@@ -207,6 +207,7 @@ def test_a_connection_test_fails_with_the_reason(
     assert len(api.requests) == (3 if status == HTTPStatus.NOT_FOUND else 1)
 
 
+@pytest.mark.slow
 def test_a_connection_test_does_not_wait_for_a_job(tap: Folder, api: StandIn) -> None:
     """A job that is still processing shows that the key works."""
     api.add(Job("a", processing=-1))
