@@ -3,24 +3,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV := $(BIN)/uv
 
-# How to install a file of pins. The file holds the whole resolution, so pip must not
-# resolve anything: pip before 23.3 takes the newest `coverage` for `coverage[toml]`, even
-# if the file pins another version.
-PINNED := --no-deps --require-hashes --requirement
-# The same for a file without hashes.
-VERSIONS := --no-deps --requirement
-# $(call install,<pins>,<environment>) also checks that no package is missing.
-install = $(PIP) $(2) -qq install $(1) && \
-	{ found="$$($(PIP) $(2) check)" || { echo "$$found"; false; }; }
+# The file of pins lists every package, transitive ones included, so pip must not resolve
+# anything: pip before 23.3 takes the newest `coverage` for `coverage[toml]`, even if the
+# file pins another version.
+PINNED := --no-deps --require-hashes --requirement requirements/dev.txt
+# $(call environment,<folder>,<packages>) makes an environment for one purpose.
+environment = $(UV) venv --quiet --clear --python $(BIN)/python $(1) && \
+	$(UV) pip install --quiet --python $(1) $(2)
 
 TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
-PYTHONS ?= 3.10 3.11 3.12 3.13
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 
-.PHONY: test environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos fault-search \
-	fuzz demo psql load setup bench bench-targets dist lock plugin dbt-models clean
+.PHONY: test quick fast environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos \
+	fault-search fuzz demo psql load setup bench bench-targets dist lock plugin dbt-models clean
 
 # The tests mostly wait, so there are more processes than cores.
 test: .venv/ready
@@ -31,10 +30,21 @@ test: .venv/ready
 environments: setup .meltano/loaders/ready .venv/snowflake/ready .venv/stores/ready \
 	.venv/dbt/ready .venv/dbt-snowflake/ready
 
-# The tests with each of these versions of Python that this machine has, in copies of the
-# project. PYTHONS can name versions and paths.
+# Lint, types, and the tests that need no server and no other program, but for slow ones.
+quick: .venv/ready
+	@$(MAKE) --jobs 3 lint types fast
+
+fast: .venv/ready
+	$(BIN)/pytest -q $(WITHOUT_PROGRAMS) -m 'not e2e and not slow'
+
+# `make test` with each of these Pythons, in clones of what is committed.
 test-pythons:
-	@$(PYTHON) -m scripts.pythons $(PYTHONS)
+	@failed=0; for python in $(PYTHONS); do \
+		test -e .pythons/$$python || git clone --quiet . .pythons/$$python; \
+		git -C .pythons/$$python fetch --quiet && git -C .pythons/$$python reset --quiet --hard FETCH_HEAD; \
+		$(MAKE) --no-print-directory --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1 || failed=1; \
+		echo "$$python: $$(tail -n 1 .pythons/$$python.log)"; \
+	done; exit $$failed
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
 test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
@@ -49,25 +59,23 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
-# Asks which pinned packages have known faults; needs PyPI itself, a mirror can't say.
+# Looks for known vulnerabilities in the pinned packages. This needs PyPI itself; with a
+# mirror that has no data about them, `--strict` makes it fail.
 check-deps: .venv/ready
-	$(BIN)/deptry --no-ansi .
-	$(BIN)/python -m scripts.audit requirements/ci.txt requirements/dev.txt
+	$(UV) tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt
 
 # The tests with the oldest versions that pyproject.toml allows, and with the newest;
 # without those that run other programs, whose modules may need packages of their own.
-WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e' \
+WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e and not airflow' \
 	$$(grep -l '^from tests.postgres_server' tests/test_*.py | sed 's/^/--ignore=/')
 
 test-oldest: .venv/ready
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .oldest
-	@$(call install,$(VERSIONS) requirements/oldest.txt,--python .oldest)
-	$(PIP) --python .oldest -qq install --no-deps --editable .
+	$(UV) pip compile --quiet --python $(BIN)/python --resolution lowest-direct --output-file .venv/oldest.txt pyproject.toml
+	$(call environment,.oldest,--constraint .venv/oldest.txt --group test --editable .)
 	.oldest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 test-newest: .venv/ready
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .newest
-	$(PIP) --python .newest -qq install --upgrade --requirement requirements/test.in --editable .
+	$(call environment,.newest,--upgrade --group test --editable .)
 	.newest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 # 44,000 inputs in two and a half minutes, where `make test` tries 2,200.
@@ -113,9 +121,20 @@ dist: .venv/pinned
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 
-# Pins the newest versions that requirements/*.in, pyproject.toml and meltano.yml allow.
+# Pins the newest versions that pyproject.toml allows, and what the versions of the
+# targets and of dbt in meltano.yml require.
+EXPORT := $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header
+COMPILE := $(UV) pip compile --quiet --upgrade --universal --no-annotate --no-header --no-emit-index-url --python-version 3.11
 lock: .venv/ready
-	$(BIN)/python -m scripts.lock --upgrade
+	$(UV) lock --quiet --upgrade
+	$(EXPORT) --output-file requirements/dev.txt
+	$(EXPORT) --no-hashes --only-group ci --output-file requirements/ci.txt
+	$(EXPORT) --no-hashes --no-dev --group build --output-file requirements/tap.txt
+	@rm uv.lock
+	for name in target-postgres target-snowflake dbt; do \
+		grep -oE "[a-z]*-?$$name[a-z-]*==[0-9.]+" meltano.yml | sort -u | \
+			$(COMPILE) --output-file requirements/$$name.txt - || exit; \
+	done
 
 # Writes the sources and staging models of the dbt package from the tap's schemas.
 dbt-models: .venv/ready
@@ -126,8 +145,8 @@ clean:
 	rm -rf .venv .oldest .newest .pythons .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
 	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-.venv/pinned: requirements/ci.txt requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x")'
+.venv/pinned: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'
 	@echo 'Setting up .venv: half a minute, once.'
 	@# Some distributions keep ensurepip back: there, pip itself puts pip into .venv.
 	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then \
@@ -137,7 +156,8 @@ clean:
 		$(PYTHON) -m pip -qq install pip --target \
 			"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
 	fi
-	@$(call install,$(PINNED) requirements/ci.txt --requirement requirements/dev.txt)
+	@$(PIP) -qq install $(PINNED)
+	@$(PIP) check > .venv/check.txt || { cat .venv/check.txt; false; }
 	@touch $@
 
 .venv/ready: .venv/pinned pyproject.toml
@@ -156,42 +176,29 @@ clean:
 	@touch $@
 
 # The tap with its extras for object stores, and a server that stands in for S3.
-.venv/stores/ready: .venv/ready requirements/stores.txt
+.venv/stores/ready: .venv/ready requirements/pyproject.toml
 	@echo 'Setting up the object stores.'
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/stores
-	@$(PIP) --python .venv/stores -qq install --no-deps --editable .
-	@$(call install,$(VERSIONS) requirements/stores.txt,--python .venv/stores)
+	@$(call environment,.venv/stores,--requirement pyproject.toml --all-extras --editable . --group requirements/pyproject.toml:stores)
 	@touch $@
 
-# The real target-snowflake with an emulator of Snowflake, which needs Python 3.11: with
-# an older one its tests are left out.
-.venv/snowflake/ready: .venv/pinned requirements/snowflake.txt
-	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		echo 'Setting up target-snowflake with an emulator of Snowflake.'; \
-		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/snowflake && \
-		$(call install,$(VERSIONS) requirements/snowflake.txt,--python .venv/snowflake); \
-	fi
-	@mkdir -p $(@D)
+# The real target-snowflake with an emulator of Snowflake.
+.venv/snowflake/ready: .venv/pinned requirements/target-snowflake.txt requirements/pyproject.toml
+	@echo 'Setting up target-snowflake with an emulator of Snowflake.'
+	@$(call environment,.venv/snowflake,--requirement requirements/target-snowflake.txt --group requirements/pyproject.toml:snowflake)
 	@touch $@
 
 .venv/dbt/ready: .venv/pinned requirements/dbt.txt
 	@echo 'Setting up dbt.'
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/dbt
-	@$(call install,$(VERSIONS) requirements/dbt.txt,--python .venv/dbt)
+	@$(call environment,.venv/dbt,--no-deps --requirement requirements/dbt.txt)
 	@touch $@
 
-# dbt with an emulator of Snowflake, which needs Python 3.11, as above.
-.venv/dbt-snowflake/ready: .venv/pinned requirements/dbt-snowflake.txt
-	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		echo 'Setting up dbt with an emulator of Snowflake.'; \
-		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/dbt-snowflake && \
-		$(call install,$(VERSIONS) requirements/dbt-snowflake.txt,--python .venv/dbt-snowflake); \
-	fi
-	@mkdir -p $(@D)
+# dbt with an emulator of Snowflake.
+.venv/dbt-snowflake/ready: .venv/pinned requirements/pyproject.toml
+	@echo 'Setting up dbt with an emulator of Snowflake.'
+	@$(call environment,.venv/dbt-snowflake,--group requirements/pyproject.toml:dbt-snowflake)
 	@touch $@
 
-.venv/airflow/ready: .venv/pinned requirements/airflow.txt
-	@echo 'Setting up Airflow: two minutes, once.'
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/airflow
-	@$(call install,$(VERSIONS) requirements/airflow.txt,--python .venv/airflow)
+.venv/airflow/ready: .venv/pinned requirements/pyproject.toml
+	@echo 'Setting up Airflow.'
+	@$(call environment,.venv/airflow,--group requirements/pyproject.toml:airflow)
 	@touch $@

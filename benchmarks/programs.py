@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -101,9 +102,11 @@ PROGRAMS = {
 }
 
 
-def requirements(environment: str) -> Path:
-    """The pinned requirements of an environment."""
-    return HERE / "requirements" / f"{environment}.txt"
+def requirements(environment: str) -> list[str]:
+    """The packages of an environment, in exact versions."""
+    text = (ROOT / "requirements" / "pyproject.toml").read_text(encoding="utf-8")
+    groups: dict[str, list[str]] = tomllib.loads(text)["dependency-groups"]
+    return groups[f"bench-{environment}"]
 
 
 def python_of(environment: str) -> Path:
@@ -118,22 +121,21 @@ def install(environment: str) -> None:
         InstallError: If it can't be made.
     """
     folder, python = ENVIRONMENTS / environment, python_of(environment)
-    pinned, done = requirements(environment), folder / "installed.txt"
-    wanted = f"{sys.version}\n{pinned.read_text()}"
+    packages, done = requirements(environment), folder / "installed.txt"
+    wanted = f"{sys.version}\n{packages}"
     if not done.is_file() or done.read_text() != wanted:
-        pip = [str(python), "-m", "pip"]
+        uv = str(Path(sys.executable).parent / "uv")
         for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            [*pip, "install", "--no-deps", "--requirement", str(pinned)],
-            [*pip, "check"],
+            [uv, "venv", "--clear", "--python", sys.executable, str(folder)],
+            [uv, "pip", "install", "--python", str(python), *packages],
         ):
-            result = subprocess.run(  # noqa: S603 - the interpreter
+            result = subprocess.run(  # noqa: S603 - our own
                 command, capture_output=True, text=True, check=False
             )
             if result.returncode:
                 output = result.stdout + result.stderr
                 last = output.strip().splitlines()[-1:] or ["no output"]
-                raise InstallError(f"{command[2]}: {last[0]}")
+                raise InstallError(f"{command[1]}: {last[0]}")
         done.write_text(wanted)
 
 

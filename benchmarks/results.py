@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Run
 
 _MEGABYTE = 1e6
-_VERSION = re.compile(r"^([\w-]+)==([\w.]+)", re.MULTILINE)
+_VERSION = re.compile(r"^([\w-]+)(?:\[.*\])?==([\w.]+)")
 _VERSIONS_SHOWN = {
     "loops": ("requests", "msgspec"),
     "template": ("singer-sdk",),
@@ -110,7 +110,8 @@ def versions(
     shown = []
     for environment in environments:
         names = _VERSIONS_SHOWN[environment]
-        pinned = dict(_VERSION.findall(programs.requirements(environment).read_text()))
+        packages = programs.requirements(environment)
+        pinned = dict(found[0] for found in map(_VERSION.findall, packages) if found)
         shown += [f"{name} {pinned[name]}" for name in names]
     return ", ".join(shown)
 

@@ -8,7 +8,7 @@ import select
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +174,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         Raises:
             RecursionError: If one is nested too deeply. None is written then.
         """
-        time = msgspec.Raw(_ENCODER.encode(datetime.now(timezone.utc)))
+        time = msgspec.Raw(_ENCODER.encode(datetime.now(UTC)))
         self._add(encode_lines([_Record(stream, one, time) for one in records]))
 
     def flush_if_old(self) -> None:

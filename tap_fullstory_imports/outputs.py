@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from tap_fullstory_imports.streams import JobStream
 
 Record = dict[str, Any]
+_GZIP = zlib.MAX_WBITS + 16  # how zlib is asked for the format of gzip
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,9 @@ class BatchFiles(Output):
 
     def _begin(self) -> None:
         self._rows = 0
-        self._file = io.BytesIO()
-        self._lines = gzip.GzipFile(fileobj=self._file, mode="wb", mtime=0)
+        self._file = bytearray()
+        # A GzipFile would warn on stderr if the run ends before the file is closed.
+        self._gzip = zlib.compressobj(level=9, wbits=_GZIP)
 
     @override
     def write(self, records: list[Record]) -> Written:
@@ -140,7 +141,7 @@ class BatchFiles(Output):
         rows = len(records)
         while records:
             part, records = self._split(records)
-            self._lines.write(encode_lines(part))
+            self._file += self._gzip.compress(encode_lines(part))
             self._rows += len(part)
             if self._rows >= self._size:
                 self._announce()
@@ -163,11 +164,11 @@ class BatchFiles(Output):
 
     def _announce(self) -> None:
         """Store the file, and write the BATCH message that names it."""
-        self._lines.close()
+        self._file += self._gzip.flush()
         name = f"{self._name}-{uuid4()}.json.gz"
         try:
             with self._storage.open(name, "wb") as file:
-                file.write(self._file.getbuffer())
+                file.write(self._file)
         except Exception as error:  # noqa: BLE001 - of whatever file system
             raise StopError(self._cannot_store(error)) from None
         self.writer.write_message(

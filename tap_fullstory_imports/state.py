@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COMPLETED_JOBS = "completed_jobs"
 MOST_OTHER_JOBS = 100_000
+MOST_LEVELS = 100  # fewer than any writer of JSON refuses
 _WAY_ON = (
     "To read all jobs again, run without `--state`, or with `--full-refresh` under"
     " Meltano."
@@ -50,7 +51,17 @@ def parse(text: str) -> dict[str, Any]:
         state = state["singer_state"]
     if not isinstance(state, dict):
         raise StateError("it is not a JSON object")
+    if _is_deep(state, MOST_LEVELS):
+        raise StateError("it is nested too deeply")
     return state
+
+
+def _is_deep(value: Any, levels: int) -> bool:
+    """Whether a JSON value has more levels than these."""
+    if not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(one, levels - 1) for one in members)
 
 
 class Bookmarks:

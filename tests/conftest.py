@@ -27,6 +27,9 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that take longest, so that the processes end together."""
+    for item in items:
+        if "postgres" in getattr(item, "fixturenames", ()):
+            item.add_marker("e2e")
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 

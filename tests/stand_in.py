@@ -29,7 +29,7 @@ import zlib
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
     from types import EllipsisType, TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     _Source: TypeAlias = bytes | Callable[[], list[dict[str, Any]]]
 
@@ -824,7 +823,7 @@ _FIRST_SECOND = 1_768_440_615  # 2026-01-15T01:30:15Z
 
 
 def _timestamp(number: int, die: int) -> str:
-    moment = datetime.fromtimestamp(_FIRST_SECOND + number * 7, timezone.utc)
+    moment = datetime.fromtimestamp(_FIRST_SECOND + number * 7, UTC)
     fraction = ("", f".{die % 10}", f".{die:03}")[die % 3]
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 

@@ -206,6 +206,7 @@ def test_maps_that_map_nothing_do_not_disturb_batches(
     assert len(rows_of(done.of_type("BATCH"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["x", "\\ud800"])
 @pytest.mark.parametrize("depth", [500, 980, 5_000, 100_000])
 def test_row_nested_too_deeply_for_a_file_fails_its_job_only(

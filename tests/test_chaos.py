@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 SEED = os.environ.get("CHAOS_SEED", "1")
 TRIALS = int(os.environ.get("CHAOS_TRIALS", "0"))
 TRIALS_OF_A_TEST = 20

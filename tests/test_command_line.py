@@ -130,6 +130,7 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     assert "--no-such-option" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--discover"], ["--about", "--format=json"]], ids=" ".join
 )
@@ -149,6 +150,7 @@ def test_the_tap_is_a_module_too(tmp_path: Path, arguments: list[str]) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_tap_is_a_command_too(tap: Folder, api: StandIn) -> None:
     """Under its own name, and its exit code reaches the shell."""
     command = Path(sys.executable).with_name("tap-fullstory-imports")
@@ -205,6 +207,7 @@ def test_a_connection_test_fails_with_the_reason(
     assert len(api.requests) == (3 if status == HTTPStatus.NOT_FOUND else 1)
 
 
+@pytest.mark.slow
 def test_a_connection_test_does_not_wait_for_a_job(tap: Folder, api: StandIn) -> None:
     """A job that is still processing shows that the key works."""
     api.add(Job("a", processing=-1))
@@ -263,6 +266,7 @@ def test_a_start_beside_jsonschema_2_says_in_a_sentence_what_to_do(
         assert text in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 @pytest.mark.parametrize("closed", [">&-", ">/dev/full"])
 def test_a_stdout_that_cannot_be_written_ends_the_run_in_a_sentence(

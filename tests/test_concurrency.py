@@ -163,6 +163,7 @@ def test_memory_holds_two_pages_for_each_job_at_once(
     assert concurrency < kept.most <= 2 * concurrency + 1
 
 
+@pytest.mark.slow
 def test_connection_test_does_not_wait_for_other_requests(
     tap: Folder, api: StandIn
 ) -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 from ast import literal_eval
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -159,8 +159,8 @@ BASE = {
 
 def moment(text: str) -> datetime:
     """A time of the source in UTC, as a database holds it."""
-    date = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return date.astimezone(timezone.utc).replace(tzinfo=None) if date.tzinfo else date
+    date = datetime.fromisoformat(text)
+    return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
 
 
 def base(event: dict[str, Any]) -> dict[str, Any]:

@@ -290,6 +290,7 @@ def test_temporary_failure_is_retried_and_then_fails_the_job(
     assert "secret" not in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "said"), PASSING.values(), ids=PASSING)
 def test_temporary_failure_loses_and_repeats_no_row(
     api: StandIn, tap: Folder, answer: Answer, said: tuple[str, ...]

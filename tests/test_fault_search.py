@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from tests.stand_in import Request
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
 EXAMPLES_OF_A_TEST = 25
@@ -770,10 +770,7 @@ def test_no_fault_loses_a_row_or_marks_a_job_too_early(
     )
     TALLY.clear()
 
-    # Untyped in the last Hypothesis for Python 3.10.
-    run_state_machine_as_test(  # type: ignore[no-untyped-call, unused-ignore]
-        FaultSearch, settings=profile
-    )
+    run_state_machine_as_test(FaultSearch, settings=profile)
 
     if EXAMPLES:
         with capsys.disabled():

@@ -7,12 +7,12 @@ import sys
 from doctest import DocTestParser
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tap_fullstory_imports import fullstory
 from tests.stand_in import Job, make_events
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.stand_in import StandIn
 
 
@@ -31,6 +31,7 @@ def test_docstring_reads_a_job(
     assert last == "read 3"
 
 
+@pytest.mark.slow
 def test_api_half_imports_of_singer_only_the_paginator() -> None:
     """In a process of its own, where nothing else has imported the SDK."""
     code = (

@@ -37,7 +37,7 @@ from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.test_values import EVENT_COLUMNS, conformed, with_texts_decoded
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 more = settings(
     max_examples=5 * settings.default.max_examples,  # type: ignore[union-attr]

@@ -68,7 +68,8 @@ def test_page_nested_10_000_deep_is_read_exactly_or_fails_its_job(
     assert result.completed()["b"] == 2
     if result.status == 0:
         assert result.completed()["a"] == 1
-        assert place == "beside" or deep.encode() in result.stdout
+        row = deep[len('{"a":') : -1] if place == "row" else deep  # has more fields now
+        assert place == "beside" or row.encode() in result.stdout
     else:
         assert "a" not in result.completed()
         assert deep.encode() not in result.stdout

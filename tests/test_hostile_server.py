@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.harness import Folder, Run
     from tests.stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LIMIT = 200_000
@@ -145,9 +147,13 @@ def test_page_that_is_too_large_fails_its_job_at_once(
 def test_answer_must_be_there_in_time_whatever_trickles_in(
     tap: Folder, api: StandIn, answer: Answer
 ) -> None:
-    """Not only between two bytes. Headers and the rest have three times the limit."""
+    """Not only between two bytes. Headers and the rest have three times the limit.
+
+    Newer releases of Python refuse very many headers before that.
+    """
     run, seconds = run_with(tap, api, answer, may_hang=True)
-    assert re.search(r"no answer within (0\.4|1\.2) s", run.errors[0])
+    reasons = r"no answer within (0\.4|1\.2) s|can't be read|was cut off"
+    assert re.search(reasons, run.errors[0])
     assert seconds < 5
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,8 +94,8 @@ def utc(text: str | None) -> datetime | None:
     """The moment that the source means, without its zone."""
     if text is None or text == "yesterday":
         return None
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def stored_time(text: str | None) -> datetime | None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +39,7 @@ TYPES = """
 BATCH_ROWS = 50
 HANGING = ("second", "imports")
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(
-        sys.version_info < (3, 11), reason="the emulator needs Python 3.11"
-    ),
-]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +110,8 @@ def shown(text: str | None) -> str | None:
     """A time as a database shows it: without its zone, which is UTC."""
     if text is None or text == "yesterday":
         return None
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(sep=" ")
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
 
 
 def test_the_commands_of_the_readme_load_all_values(

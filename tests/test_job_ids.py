@@ -111,6 +111,7 @@ def test_job_ids_reach_the_server_exactly(tap: Folder, api: StandIn) -> None:
     assert not api.requests
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=30,
@@ -261,6 +262,7 @@ def test_page_tokens_go_back_exactly_as_they_came(tap: Folder, api: StandIn) -> 
     assert run.places("a") == [*range(len(rows))]
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=30,

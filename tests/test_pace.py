@@ -141,6 +141,7 @@ class Simulation:
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITERS)
 @pytest.mark.parametrize("concurrency", [4, 8, 16])
 @pytest.mark.parametrize(
@@ -170,6 +171,7 @@ def test_other_limits_and_latencies_are_handled(
     assert run.refused_share <= 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITERS)
 def test_clients_share_a_limit(name: str) -> None:
     """Four processes, each with a pace of its own, use it up and get all through."""

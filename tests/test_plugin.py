@@ -85,6 +85,7 @@ def definition() -> dict[str, Any]:
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["plugin.yaml", ".env.example", "meltano.yml", "README.md"]
 )
@@ -137,6 +138,7 @@ def test_the_settings_keep_the_rules_of_the_hub(definition: dict[str, Any]) -> N
     assert {name for group in groups for name in group} <= {*names}
 
 
+@pytest.mark.slow
 def test_every_line_of_the_example_of_an_environment_is_a_setting(api: StandIn) -> None:
     """With all lines in force and a key and a job filled in, the tap runs."""
     api.add(Job("a", rows=make_events(2)))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.harness import Folder
     from tests.stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 ROWS = make_events(5)
 PROGRESS = re.compile(
     r"Progress: (\d+) of (\d+) jobs done, ([\d,]+) rows?, ([\d,]+) rows a second"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from itertools import pairwise
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 from tests.harness import Folder
 
 ROWS = make_events(4)
-NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DATE = format_datetime(NOW, usegmt=True)
 
 
@@ -86,7 +86,7 @@ def test_retry_after_is_kept(
 def test_date_is_kept_by_the_clock_of_this_machine_without_another(
     api: StandIn, tap: Folder
 ) -> None:
-    soon = datetime.now(timezone.utc) + timedelta(seconds=20)
+    soon = datetime.now(UTC) + timedelta(seconds=20)
     answer = limited(format_datetime(soon, usegmt=True), date="yesterday")
     api.add(Job("a", rows=ROWS, script={"imports": [answer]}))
 
@@ -287,6 +287,7 @@ def test_rate_limit_is_logged(api: StandIn, tap: Folder) -> None:
     assert 25 <= float(summary[1]) < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "speed"),
     [

@@ -132,6 +132,7 @@ def in_shell(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "before", "errexit"),
     [

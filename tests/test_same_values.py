@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.harness import Folder, Run
     from tests.stand_in import StandIn
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 NUMBERS = ("0", "-0", "-0.0", "0e7", "1.50", "-12", "1e3", "1E+3", "1e400", "5e-324")
 BEYOND_BOUNDS = (

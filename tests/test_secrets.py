@@ -112,6 +112,7 @@ root:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_config", [False, True], ids=["debug", "configured"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_no_answer_of_the_server_makes_the_key_appear(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -325,7 +326,8 @@ def test_broken_file_of_settings_is_refused_and_not_quoted(
     tap: Folder, content: str | bytes
 ) -> None:
     done = run(["--config", str(tap.write("broken.json", content))])
-    assert "`--config`" in refusal(done)
+    # Python 3.14 reads deep objects. Then the key is of the wrong type.
+    assert re.search("`--config`|`api_key` must be text", refusal(done))
     assert len(done.stderr) < 10_000
 
 
@@ -599,6 +601,7 @@ def test_jobs_file_that_cannot_be_read_is_refused(
     assert not api.requests
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 @pytest.mark.parametrize("kind", ["device", "endless device", "pipe", "folder"])
 def test_jobs_file_that_is_no_regular_file_is_refused(

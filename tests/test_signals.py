@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Process]
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 6.0  # what hangs takes far longer
 # Whether Python buffers stdout itself: without, a write may end half done by a signal.
 BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["", "unbuffered"])

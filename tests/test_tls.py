@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from contextlib import closing, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,15 +28,14 @@ from tests.test_secrets import assert_hidden
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from typing_extensions import Self
+    from typing import Self
 
     from tests.harness import Folder, Run
 
 HOST = "api.fullstory.com"
 # Server and proxy stop before TLS has said goodbye: sockets stay open for a while.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-YESTERDAY = datetime.now(timezone.utc) - timedelta(days=1)
+YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 class Proxy:
@@ -199,6 +198,7 @@ NO_TRUST: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "environment"), NO_TRUST.values(), ids=NO_TRUST)
 def test_key_is_not_sent_to_a_server_with_a_wrong_certificate(
     tap: Folder,
@@ -233,6 +233,7 @@ def test_no_setting_switches_the_check_of_certificates_off(tap: Folder) -> None:
         assert f"There is no setting `{name}`." in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer",
     [
@@ -257,6 +258,7 @@ def test_broken_proxy_gets_neither_key_nor_rows(
     assert_hidden(done)
 
 
+@pytest.mark.slow
 def test_proxy_that_talks_without_end_is_given_up(
     tap: Folder, secure: StandIn, bundle: str
 ) -> None:

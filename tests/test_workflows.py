@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from yaml import safe_load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 BIN = ROOT / ".venv" / "bin"
 WORKFLOWS = {

@@ -3,7 +3,7 @@
 README.md, beside this file, says which connections and variables to set.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 
@@ -34,7 +34,7 @@ ENVIRONMENT = {
 
 @dag(
     schedule="@hourly",  # or the asset of the list of jobs, if a DAG of yours writes it
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,  # two at once would read the same jobs
     default_args={
         # Meltano has an environment of its own, apart from Airflow's.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 
 def now() -> float:
@@ -14,7 +14,7 @@ def now() -> float:
 
 def today() -> datetime:
     """The time of day in UTC, for dates that a server names."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def wait(condition: threading.Condition, seconds: float | None) -> None:
