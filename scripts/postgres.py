@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from typing_extensions import Self
+    from typing import Self
 
 FOLDER = Path("output", "postgres")
 PREFIX = "TARGET_POSTGRES_"
