@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
+# uv trusts the certificates of the system, as pip does.
+export UV_SYSTEM_CERTS ?= true
 
 # The file of pins lists every package, transitive ones included, so pip must not resolve
 # anything: pip before 23.3 takes the newest `coverage` for `coverage[toml]`, even if the

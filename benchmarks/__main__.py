@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks import programs, results
@@ -101,24 +99,11 @@ def _measure(scenario: Scenario, rounds: int, broken: dict[str, str]) -> list[Ru
 
 
 def _write(folder: Path, runs: list[Run], rounds: int, command: str) -> None:
-    """Write the runs, the tables and the chart."""
+    """Write the tables."""
     folder.mkdir(parents=True, exist_ok=True)
     found = results.Results(runs)
     page = results.to_markdown(found, rounds, command)
     (folder / "results.md").write_text(page, encoding="utf-8")
-    content = {
-        "machine": results.machine(),
-        "versions": results.versions(),
-        "command": command,
-        "rounds": rounds,
-        "chart": results.chart_data(found),
-        "runs": [asdict(run) for run in runs],
-    }
-    text = json.dumps(content, indent=1)
-    (folder / "results.json").write_text(f"{text}\n", encoding="utf-8")
-    if not _fault_of("chart"):
-        chart = [str(programs.python_of("chart")), str(HERE / "chart.py"), str(folder)]
-        subprocess.run(chart, check=True)  # noqa: S603 - our own
     _say(page)
     if folder == HERE:
         summary = results.to_summary(found, rounds, command, results.machine())

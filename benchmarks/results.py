@@ -7,7 +7,7 @@ import platform
 import re
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks import programs
 from benchmarks.programs import PROGRAMS
@@ -127,23 +127,10 @@ def show_in_readme(mark: str, summary: str) -> None:
 
 
 def label(entry: Entry) -> str:
-    """An entry's name in tables and charts."""
+    """An entry's name in tables."""
     program = PROGRAMS[entry.program]
     at_once = f", {entry.concurrency} at once" if program.is_concurrent else ""
     return f"{program.label}{at_once}"
-
-
-def chart_data(results: Results) -> dict[str, Any]:
-    """The seconds of each entry, for the chart."""
-    return {
-        scenario.name: [
-            {"label": label(entry), "program": entry.program, "jobs": entry.jobs}
-            | {"seconds": medians.seconds}
-            for entry in results.entries(scenario)
-            if (medians := results.of(scenario.name, entry))
-        ]
-        for scenario in SCENARIOS
-    }
 
 
 def to_markdown(results: Results, rounds: int, command: str) -> str:
@@ -155,7 +142,6 @@ def to_markdown(results: Results, rounds: int, command: str) -> str:
             " *Ratio*: the time as a multiple of this tap's for the same jobs,"
             f" {CONCURRENCY} at once. What is compared, and how: see [here](README.md)."
         ),
-        "![Seconds by program](results.svg)",
         "## Aims",
         _aims_table(aims(results)),
     ]
@@ -192,8 +178,7 @@ def to_summary(results: Results, rounds: int, command: str, where: str) -> str:
         f"`{command}` on {where}; medians of {rounds}, {CONCURRENCY} jobs at once"
         " where a program can do that, whole processes."
     )
-    chart = "![Seconds by program](benchmarks/results.svg)"
-    return "\n".join([about, "", *lines, "", chart])
+    return "\n".join([about, "", *lines])
 
 
 def _table(results: Results, scenario: Scenario) -> str:

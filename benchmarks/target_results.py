@@ -74,5 +74,5 @@ def summary(content: dict[str, Any]) -> str:
     return (
         f"`{content['command']}` on {content['machine']}; medians of"
         f" {content['rounds']}, whole commands, events of about 600 bytes.\n\n"
-        f"{table(content)}\n![Events a second](benchmarks/targets.svg)"
+        f"{table(content)}"
     )

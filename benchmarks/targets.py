@@ -7,8 +7,6 @@ start of all programs. A run counts only if the table holds every row once.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -20,7 +18,7 @@ from typing import Any
 from benchmarks import target_results
 from benchmarks.loads import FAULTS, Bench, Load, Way, all_ways
 from benchmarks.measure import stand_in
-from benchmarks.programs import HERE, ROOT, InstallError, install, python_of
+from benchmarks.programs import HERE, ROOT, InstallError, install
 from benchmarks.results import machine, show_in_readme, versions
 from benchmarks.scenarios import Entry, Scenario
 
@@ -96,7 +94,7 @@ class Runs:
 
 
 def main() -> None:
-    """Measure, and write the table and the chart."""
+    """Measure, and write the table."""
     args = _arguments()
     chosen = {"", *(PEERS if args.peer is None else args.peer)}
     ways = [
@@ -156,13 +154,8 @@ def _write(runs: Runs, rounds: int) -> None:
         "ways": runs.found(),
         "again": runs.again,
     }
-    text = json.dumps(content, indent=1)
-    (folder / "targets.json").write_text(f"{text}\n", encoding="utf-8")
     page = target_results.page(content)
     (folder / "targets.md").write_text(page, encoding="utf-8")
-    if _is_installed("chart"):
-        chart = [str(python_of("chart")), str(HERE / "target_chart.py"), str(folder)]
-        subprocess.run(chart, check=True)  # noqa: S603 - our own
     if is_whole:
         show_in_readme("make bench-targets", target_results.summary(content))
     say(page)

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.postgres import FOLDER as DATA
-from scripts.postgres import LOGIN, PREFIX, database, exit_on_signals
+from scripts.postgres import database, exit_on_signals
+from scripts.server import LOGIN, PREFIX
 from tests.stand_in import DEFAULT_API_KEY, DEMO, load
 
 if TYPE_CHECKING:

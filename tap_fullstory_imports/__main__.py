@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C ends it in silence while it is being loaded."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the tap handles it
+    """Run the command line; a signal ends it in silence while it is being loaded."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+            # Handled, because Linux ignores what the first process has not handled.
+            signal.signal(number, lambda number, _: os._exit(128 + number))
     try:
         from tap_fullstory_imports.tap import TapFullstoryImports  # noqa: PLC0415
     except (AttributeError, ImportError) as error:  # of packages that are too old
         sys.exit(
             f"tap-fullstory-imports can't start: {error}. Another package in this"
-            " environment needs older versions of what the tap needs, as target-jsonl"
-            " does with jsonschema. Install the tap and each target in an environment"
-            " of its own."
+            " environment needs older versions of what the tap needs. Install the tap"
+            " and each target in an environment of its own."
         )
-    TapFullstoryImports.cli(prog_name=TapFullstoryImports.name)
+    try:
+        command = TapFullstoryImports.cli
+    except ValueError as error:  # of `logging`
+        sys.exit(
+            f"tap-fullstory-imports can't set up its log: {error}. Check the variables"
+            " TAP_FULLSTORY_IMPORTS_LOGLEVEL, LOGLEVEL and SINGER_SDK_LOG_CONFIG."
+        )
+    try:
+        try:
+            command(prog_name=TapFullstoryImports.name)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:  # of `--discover` and `--about`
+        if error.errno not in (errno.ENOSPC, errno.EPIPE):
+            raise
+        # Python flushes stdout once more at its end, which must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"stdout can't be written: {error.strerror}.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +11,8 @@ from tests.harness import Folder
 from tests.stand_in import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.postgres_server import Postgres
 
@@ -22,30 +22,12 @@ settings.register_profile("long", deadline=None, max_examples=2_000)  # make fuz
 settings.load_profile("untimed")
 
 
-HERE = Path(__file__).parent
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that take longest, so that the processes end together."""
     for item in items:
         if "postgres" in getattr(item, "fixturenames", ()):
             item.add_marker("e2e")
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    call: pytest.CallInfo[None],
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Report a fixture that skips tests at its own line: the summary folds them."""
-    report = yield
-    if report.when == "setup" and report.skipped and call.excinfo:
-        traceback = call.excinfo.traceback
-        ours = [entry for entry in traceback if HERE in Path(entry.path).parents]
-        if ours and isinstance(report.longrepr, tuple):
-            place = str(ours[-1].path), ours[-1].lineno + 1
-            report.longrepr = (*place, report.longrepr[2])
-    return report
 
 
 @pytest.fixture(scope="module")

@@ -77,10 +77,9 @@ class Run:
         """The last STATE, the one that is saved."""
         return self.states[-1]
 
-    def completed(self, stream: str = "imported_events") -> dict[str, int]:
+    def completed(self, stream: str = "imported_events") -> set[str]:
         """The finished jobs in the last STATE."""
-        completed: dict[str, int] = self.state["bookmarks"][stream]["completed_jobs"]
-        return completed
+        return {*self.state["bookmarks"][stream]["completed_jobs"]}
 
     @property
     def lines(self) -> list[str]:
@@ -126,20 +125,6 @@ class Run:
             stream: _numbers(rest)
             for stream, colon, rest in (line.partition(": ") for line in self.lines)
             if rest.startswith("rows written ")
-        }
-
-    @property
-    def durations(self) -> dict[str, str]:
-        """What the metric of each stream's duration says: succeeded or failed."""
-        metrics = [
-            json.loads(line.removeprefix("METRIC: "))
-            for line in self.lines
-            if line.startswith("METRIC: ")
-        ]
-        return {
-            metric["tags"]["stream"]: metric["tags"]["status"]
-            for metric in metrics
-            if metric["metric"] == "sync_duration"
         }
 
 
@@ -209,7 +194,7 @@ class Folder:
             settings: Settings, and ``state`` and ``catalog`` for files of that name.
         """
         line = self.arguments(*arguments, **settings)
-        return run(line, speed=speed, pause=pause)
+        return run(line, speed=speed, pause=pause, api=self.api)
 
     def start(
         self,
@@ -219,17 +204,22 @@ class Folder:
         **settings: Any,
     ) -> Process:
         """Start the command line as a process of its own."""
-        return Process(self.arguments(*arguments, **settings), speed, stdout)
+        line = self.arguments(*arguments, **settings)
+        return Process(line, speed, stdout, self.api)
 
 
 class Process(subprocess.Popen[bytes]):
     """The command line as a process of its own."""
 
     def __init__(
-        self, arguments: list[str], speed: float, stdout: IO[bytes] | int
+        self,
+        arguments: list[str],
+        speed: float,
+        stdout: IO[bytes] | int,
+        api: StandIn | None,
     ) -> None:
         """Start it."""
-        self.given = Given.by(arguments, os.environ)
+        self.given = Given.by(arguments, os.environ, api)
         super().__init__(
             [sys.executable, "-m", "tests.hurry", str(speed), *arguments],
             stdout=stdout,
@@ -287,6 +277,7 @@ def run(
     speed: float = SPEED,
     pause: float = 0,
     crash: type[Exception] | tuple[()] = (),
+    api: StandIn | None = None,
 ) -> Run:
     """Run the command line in this process, as a shell would see it.
 
@@ -299,8 +290,9 @@ def run(
         pause: The real seconds for which the target stalls after each page of memory
             that it reads from a pipe of that size; 0: it takes everything at once.
         crash: The exception that a test makes the run end by.
+        api: The stand-in that it reads from, whose rows must all come.
     """
-    given = Given.by(arguments, environment or {})
+    given = Given.by(arguments, environment or {}, api)
     sink = _StallingTarget(pause) if pause else io.BytesIO()
     out = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from tap_fullstory_imports.__main__ import main
-from tap_fullstory_imports.fullstory import clock
+from tap_fullstory_imports.fullstory import api
+from tap_fullstory_imports.jobs import run
+from tap_fullstory_imports.singer import writer
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
 
 @contextmanager
 def hurried(speed: float) -> Iterator[None]:
-    """Make the tap's clock run faster, its waits as much shorter."""
-    real_now, real_wait = clock.now, clock.wait
+    """Make the clock of event loops run faster, their waits as much shorter.
 
-    def now() -> float:
-        return real_now() * speed
+    Threads live in real time, and so does the limit for stuck requests.
+    """
 
-    def wait(condition: threading.Condition, seconds: float | None) -> None:
-        real_wait(condition, None if seconds is None else seconds / speed)
+    class Loop(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return super().time() * speed
 
-    clock.now, clock.wait = now, wait
-    try:
+        def __init__(self) -> None:
+            super().__init__()
+            select = self._selector.select  # type: ignore[attr-defined]
+            self._selector.select = lambda timeout=None: select(  # type: ignore[attr-defined]
+                timeout if timeout is None else timeout / speed
+            )
+
+    limits = patch.object(api, "STUCK_LIMITS", api.STUCK_LIMITS * speed)
+    patience = float(os.environ.get("TESTS_PATIENCE", "1"))  # with a target, at the end
+    with (
+        limits,
+        patch.object(asyncio.events, "new_event_loop", Loop),
+        patch.object(writer, "END_SECONDS", writer.END_SECONDS * patience),
+        patch.object(run, "END_SECONDS", run.END_SECONDS * patience),
+    ):
         yield
-    finally:
-        clock.now, clock.wait = real_now, real_wait
 
 
 if __name__ == "__main__":

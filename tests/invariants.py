@@ -21,10 +21,12 @@ from urllib.request import url2pathname
 
 import msgspec
 
-from tests.streams import LISTS, NAMES
+from tests.streams import EVERY, LISTS, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from tests.stand_in import StandIn
 
 PREFIX = "TAP_FULLSTORY_IMPORTS_"
 PLACES = {stream.name: stream.place for stream in LISTS}
@@ -42,7 +44,6 @@ TOO_DEEP = re.compile(
 )
 UNCOUNTED = {"__filter__", "__else__", "__source__", "job_id", *PLACES.values()}
 """Maps with one of these names leave out rows, or what tells them from each other."""
-MOST_OLD_JOBS = 100_000
 PARTS: dict[str, dict[str, type]] = {
     "SCHEMA": {"stream": str, "schema": dict, "key_properties": list},
     "RECORD": {"stream": str, "record": dict},
@@ -62,6 +63,8 @@ class Given:
         may_be_cut: Whether its last line may be a part of one.
         is_sync: Whether it writes messages, and not a text that a user asks for.
         may_crash: Whether a traceback may be all that the log says of a failure.
+        api: The stand-in that it reads from.
+        rows: The number of rows of each job, by stream, as far as it is known.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -70,9 +73,16 @@ class Given:
     is_sync: bool = True
     may_be_cut: bool = False
     may_crash: bool = False
+    api: StandIn | None = None
+    rows: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
-    def by(cls, arguments: list[str], environment: Mapping[str, str]) -> Given:
+    def by(
+        cls,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        api: StandIn | None = None,
+    ) -> Given:
         """What a command line and its environment hold."""
         given, keys = cls(), [environment.get(PREFIX + "API_KEY")]
         given.is_sync = TEXTS.isdisjoint(arguments)
@@ -90,7 +100,18 @@ class Given:
             for key in keys
             if isinstance(key, str)
         }
+        if api and given.settings.get("api_url") == api.url:
+            given.api, given.rows = api, _rows_of(api)
         return given
+
+
+def _rows_of(api: StandIn) -> dict[tuple[str, str], int]:
+    """The number of rows of each job, by stream."""
+    ends = {(stream.kind, stream.endpoint): stream.name for stream in EVERY}
+    return {
+        (ends[kind, endpoint], job_id): rows
+        for (kind, endpoint, job_id), rows in api.row_counts.items()
+    }
 
 
 def check(stdout: bytes, log: str, status: int, given: Given) -> None:
@@ -113,7 +134,7 @@ def check(stdout: bytes, log: str, status: int, given: Given) -> None:
         for failed in FAILED.findall(log):
             assert status or failed == "0", f"exit code 0 with failed jobs:\n{log}"
     else:
-        assert {abs(status), status - 128} & {2, 9, 15}, f"exit code {status}"
+        assert {abs(status), status - 128} & {1, 2, 9, 15}, f"exit code {status}"
 
 
 def whole_lines(stdout: bytes, *, may_be_cut: bool = False) -> list[bytes]:
@@ -166,8 +187,11 @@ class _Written:
         self._names, self._known = _names_after(maps)
         self._keys: dict[str, list[str]] = {}
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
-        self._before = _completed_in(given.state)
-        self._checked: dict[tuple[str, str], int] = dict(self._before)
+        self._finished = _finished_in(given.state)
+        self._totals = given.rows
+        if given.api:  # what the test has changed during the run is not known
+            now = _rows_of(given.api)
+            self._totals = dict(given.rows.items() & now.items())
 
     def take_schema(
         self, stream: str, key_properties: list[str], **schema: dict[str, Any]
@@ -209,22 +233,23 @@ class _Written:
 
     def _count(self, stream: str, job_id: str, place: int) -> None:
         """Count a row: the next one of its job, or its first one again."""
+        assert (stream, job_id) not in self._finished, (
+            f"{stream}: row {place} of {job_id} follows the STATE that names the job"
+        )
         rows = self._rows[stream, job_id]
         assert place in {0, rows}, f"{stream}: row {place} of {job_id} follows {rows}"
         self._rows[stream, job_id] = place + 1
 
     def take_state(self, value: dict[str, Any]) -> None:
-        """Take a state: each job in it has all its rows before it; none is lost."""
-        completed = _completed_in(value)
-        for (stream, job_id), rows in completed.items() - self._checked.items():
-            if stream in self._known:
-                assert self._rows[stream, job_id] == rows, (
-                    f"{stream}: STATE names {job_id} with {rows} rows,"
-                    f" {self._rows[stream, job_id]} were written before it"
-                )
-        lost = self._checked.keys() - completed.keys()
-        assert not lost or len(completed) >= MOST_OLD_JOBS, f"STATE has lost {lost}"
-        self._checked = completed
+        """Take a state: no job is lost, and all rows of its new jobs precede it."""
+        finished = _finished_in(value)
+        lost = self._finished - finished
+        assert not lost, f"STATE has lost {lost}"
+        for job in finished - self._finished:
+            rows, total = self._rows[job], self._totals.get(job)
+            if job[0] in self._known and total is not None:
+                assert rows == total, f"{job} in STATE after {rows} of {total} rows"
+        self._finished = finished
 
 
 def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
@@ -239,16 +264,15 @@ def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
     return names, known
 
 
-def _completed_in(state: object) -> dict[tuple[str, str], int]:
+def _finished_in(state: object) -> set[tuple[str, str]]:
     """The finished jobs of each stream in a state, as far as it is one."""
-    found: dict[tuple[str, str], int] = {}
+    found: set[tuple[str, str]] = set()
     if isinstance(state, dict):
         state = state.get("value", state.get("singer_state", state))
     with suppress(AttributeError, KeyError, TypeError):
         for stream, entry in state["bookmarks"].items():  # type: ignore[index]
             if stream in NAMES:
-                for job_id, rows in entry.get("completed_jobs", {}).items():
-                    found[stream, job_id] = rows
+                found |= {(stream, job_id) for job_id in entry["completed_jobs"]}
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -118,10 +119,24 @@ class FixedWindow(Limiter):
         return 0.0
 
 
+class Shared(Limiter):
+    """A limit used up by others: refuses a share of the requests at random."""
+
+    def __init__(self, refused: float, seed: int = 0, **options: Any) -> None:
+        """Start a sequence of random numbers."""
+        super().__init__(**options)
+        self.rate = self.burst = math.inf
+        self._refused, self._dice = refused, random.Random(seed)  # noqa: S311
+
+    def _take(self, now: float) -> float:  # noqa: ARG002
+        return float(self._dice.random() < self._refused)
+
+
 _KINDS: dict[str, type[Limiter]] = {
     "bucket": Bucket,
     "sliding_window": SlidingWindow,
     "fixed_window": FixedWindow,
+    "shared": Shared,
 }
 
 

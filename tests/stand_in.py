@@ -42,7 +42,7 @@ from tests import limiters
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from types import EllipsisType, TracebackType
     from typing import Self
 
@@ -186,7 +186,7 @@ class Job:
         errors: The status endpoint's count; None: the true one (0 while processing).
         created: When the job was accepted.
         finished: When it was finished; left out while processing.
-        processing: So many answers of 202 by `/imports`, and as many by `/errors`,
+        processing: So many answers, of 202 or by the status, that one endpoint gives
             before the job is ready; -1: for ever.
         processing_seconds: Not ready before the server has run so long.
         processing_body: The body of a 202.
@@ -220,7 +220,7 @@ class Job:
     processing: int = 0
     processing_seconds: float = 0.0
     processing_body: bytes = b""
-    script: dict[str, list[Answer | None]] = field(default_factory=dict)
+    script: Mapping[str, Sequence[Answer | None]] = field(default_factory=dict)
     latency: float = 0.0
     schema: dict[str, Any] | None = None
     generate: int = 0
@@ -420,17 +420,17 @@ class _Served:
         self._words = iter(job.words)
         self._seed = zlib.crc32(job.job_id.encode())
         self._make, self._make_failures = _MAKERS[job.kind]
-        self._imported, pages = self._lay_out_imports()
+        self.imported, pages = self._lay_out_imports()
         tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
-        total = str(self._imported) if job.total is ... else job.total
-        self._failed = job.generate_failures or len(job.failures)
+        total = str(self.imported) if job.total is ... else job.total
+        self.failed = job.generate_failures or len(job.failures)
         failures = self._lay_out(
             job.failures, job.generate_failures, self._make_failures
         )
         self.listings = {
             "imports": _Listing(pages, tokens, total, job.schema),
             "errors": _Listing(
-                failures, self._tokens("e", len(failures)), str(self._failed)
+                failures, self._tokens("e", len(failures)), str(self.failed)
             ),
         }
         self._earlier = iter([self._snapshot(rows) for rows in job.earlier])
@@ -514,7 +514,7 @@ class _Served:
     def _normal(self, endpoint: str, query: dict[str, str], uptime: float) -> _Reply:
         if endpoint == "status":
             return _Reply(_OK, _dump(self._status(uptime)))
-        if not self._is_ready(endpoint, uptime):
+        if not self._is_ready(uptime):
             self._waits[endpoint] += 1
             return _Reply(_PROCESSING, self.job.processing_body)
         listing = self.listings[endpoint]
@@ -531,15 +531,16 @@ class _Served:
             return _error(400, "invalid_argument", "invalid include_schema")
         return _Reply(_OK, listing.body(page, include_schema=include_schema == "true"))
 
-    def _is_ready(self, endpoint: str, uptime: float) -> bool:
+    def _is_ready(self, uptime: float) -> bool:
         job = self.job
-        waited = job.processing != -1 and self._waits[endpoint] >= job.processing
+        waits = max([0, *self._waits.values()])
+        waited = job.processing != -1 and waits >= job.processing
         return waited and uptime >= job.processing_seconds
 
     def _status(self, uptime: float) -> dict[str, Any]:
         job = self.job
-        # Asking for the status does not bring the job on; asking for either list does.
-        ready = any(self._is_ready(endpoint, uptime) for endpoint in self.listings)
+        ready = self._is_ready(uptime)
+        self._waits["status"] += not ready
         word = next(self._words, job.status) if ready else "PROCESSING"
         ready = ready and word == job.status
         about = {"id": job.job_id, "status": word, "created": job.created}
@@ -547,8 +548,8 @@ class _Served:
             del about["status"]
         if job.finished is not None and word != "PROCESSING":
             about["finished"] = job.finished
-        imports = self._imported if ready else 0
-        errors = self._failed if ready else 0
+        imports = self.imported if ready else 0
+        errors = self.failed if ready else 0
         return {
             "imports": imports if job.imports is None else job.imports,
             "errors": errors if job.errors is None else job.errors,
@@ -573,7 +574,7 @@ class StandIn:
         url: The base of all paths, once it serves.
     """
 
-    def __init__(  # noqa: PLR0913 (all but the jobs are named)
+    def __init__(
         self,
         *jobs: Job,
         api_key: str = DEFAULT_API_KEY,
@@ -602,6 +603,21 @@ class StandIn:
         """Everything that arrived, in order."""
         with self._lock:
             return list(self._log.values())
+
+    @property
+    def row_counts(self) -> dict[tuple[str, str, str], int]:
+        """The number of rows by kind, endpoint and job, where its job tells it."""
+        counts: dict[tuple[str, str, str], int] = {}
+        for (kind, job_id), served in self._jobs.items():
+            job, answers = served.job, itertools.chain(*served.job.script.values())
+            if any(one and (one.body or one.raw) is not None for one in answers):
+                continue
+            if not job.earlier and job.tokens is None:
+                counts[kind, "imports", job_id] = served.imported
+            if job.errors is None:
+                counts[kind, "errors", job_id] = served.failed
+            counts[kind, "status", job_id] = 1
+        return counts
 
     def asked(
         self,

@@ -94,9 +94,9 @@ class Target:
         """Whether the run has written a row of a job."""
         return (stream, job_id) in self._seen
 
-    def completed(self, stream: str) -> dict[str, int]:
+    def completed(self, stream: str) -> set[str]:
         """The jobs that STATE names."""
-        return completed_in(self.state).get(stream, {})
+        return completed_in(self.state).get(stream, set())
 
     def _load(self, name: str, records: Iterable[dict[str, Any]]) -> None:
         stream = self.aliases.get(name, name)
@@ -108,7 +108,7 @@ class Target:
             self._seen.add((stream, job_id))
 
 
-def completed_in(state: dict[str, Any] | None) -> dict[str, dict[str, int]]:
+def completed_in(state: dict[str, Any] | None) -> dict[str, set[str]]:
     """The finished jobs of each stream in a STATE."""
     bookmarks = (state or {}).get("bookmarks", {})
-    return {name: dict(entry["completed_jobs"]) for name, entry in bookmarks.items()}
+    return {name: {*entry["completed_jobs"]} for name, entry in bookmarks.items()}

@@ -139,9 +139,7 @@ def airflow(
 class TestDag:
     """Two runs of the DAG, one after the other."""
 
-    def test_a_shard_that_fails_fails_no_other(
-        self, airflow: Airflow, api: StandIn, postgres: Postgres
-    ) -> None:
+    def test_a_shard_that_fails_fails_no_other(self, airflow, api, postgres):
         """Its task is tried again, and so is one that is better by then."""
         job_ids = [*JOBS, *FLAKY, *LATE]
         airflow.jobs_file.write_text("\n".join(job_ids), encoding="utf-8")
@@ -171,9 +169,7 @@ class TestDag:
         )
         assert asked == {**dict.fromkeys(JOBS, 1), "flaky": 2, "late": 3}
 
-    def test_a_second_run_reads_what_is_missing(
-        self, airflow: Airflow, api: StandIn, postgres: Postgres
-    ) -> None:
+    def test_a_second_run_reads_what_is_missing(self, airflow, api, postgres):
         """And nothing else; all its tasks are good, each named as its shard.
 
         Without a list of jobs of users, too.
@@ -195,7 +191,7 @@ class TestDag:
         assert api.api_key not in done.stdout + done.stderr
         assert PASSWORD not in done.stdout + done.stderr
 
-    def test_airflow_keeps_no_secret(self, airflow: Airflow, api: StandIn) -> None:
+    def test_airflow_keeps_no_secret(self, airflow, api):
         """Neither in the fields that its pages show nor anywhere else."""
         fields = "select rendered_fields from rendered_task_instance_fields"
         shown = [json.loads(text) for (text,) in airflow.query(fields)]

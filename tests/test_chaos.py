@@ -19,15 +19,14 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.harness import Folder, Process
+from tests.harness import Folder
 from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS
 from tests.target import Target, failures, imported, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +57,7 @@ class Trial:
 
     name: str
 
-    def __post_init__(self) -> None:
-        """Make up the jobs, the API and the settings."""
+    def __post_init__(self):
         # No secret hangs on it.
         self.dice = dice = random.Random(self.name)  # noqa: S311
         self.signals = [self._a_signal() for _ in range(dice.randint(1, 2))]
@@ -85,8 +83,7 @@ class Trial:
         ways = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)
         return self.dice.choice((*ways, signal.SIGINT))
 
-    def a_moment(self, target: Target) -> Moment:
-        """Any moment of the next run."""
+    def a_moment(self, target):
         left = [
             rows
             for (kind, job_id), rows in self.rows.items()
@@ -99,8 +96,7 @@ class Trial:
         in_requests = Moment("requests", self.dice.randint(1, 5 * len(left) + 1))
         return self.dice.choice((at_first, in_bytes, in_bytes, in_requests))
 
-    def api(self) -> StandIn:
-        """The API, with what goes wrong with it."""
+    def api(self):
         dice = self.dice
         jobs = []
         for (kind, job_id), rows in self.rows.items():
@@ -128,8 +124,7 @@ class Trial:
             limiter=Bucket(300, 30) if self.is_throttled else None,
         )
 
-    def source(self) -> dict[str, dict[str, list[str]]]:
-        """The marks of all rows, by stream and job."""
+    def source(self):
         numbers = {"imports": self.rows, "errors": self.failed}
         return {
             stream.name: {
@@ -145,8 +140,7 @@ class Trial:
 class Reader:
     """Reads the stdout of a process, now and then slowly."""
 
-    def __init__(self, process: Process, pause: float) -> None:
-        """Begin to read."""
+    def __init__(self, process, pause):
         self.out = bytearray()
         self._pipe, self._pause = process.out, pause
         self._thread = threading.Thread(target=self._read)
@@ -158,14 +152,13 @@ class Reader:
             self.out += block
             pause.wait(self._pause)
 
-    def join(self) -> bytes:
-        """All that was written, when no more comes."""
+    def join(self):
         self._thread.join(20)
         assert not self._thread.is_alive()
         return bytes(self.out)
 
 
-def wait_for(moment: Moment, process: Process, reader: Reader, api: StandIn) -> None:
+def wait_for(moment, process, reader, api):
     """Wait until the moment has come, or the process has ended."""
     began, pause = time.monotonic(), threading.Event()
     now: Callable[[], float] = {
@@ -178,7 +171,7 @@ def wait_for(moment: Moment, process: Process, reader: Reader, api: StandIn) -> 
         pause.wait(0.001)
 
 
-def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
+def interrupt(trial, tap, target, number):
     """Run the tap and end it by a signal; whether it had ended before by itself."""
     assert tap.api is not None
     tap.api.clear()
@@ -230,7 +223,7 @@ def interrupt(trial: Trial, tap: Folder, target: Target, number: int) -> bool:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
+def _figures(request):
     yield
     if TRIALS:
         with request.config.pluginmanager.getplugin(
@@ -243,9 +236,7 @@ def _figures(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", range(TRIALS or TRIALS_OF_A_TEST))
 @pytest.mark.parametrize("seed", [SEED])
-def test_rows_survive_the_end_of_a_process(
-    tmp_path: Path, seed: str, number: int
-) -> None:
+def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
     trial = Trial(f"{seed}-{number}")
     if trial.path == "batches":
         trial.settings["batch_config"] = {
@@ -272,8 +263,6 @@ def test_rows_survive_the_end_of_a_process(
     assert run.status == 0
     target.take(run.stdout)
     for stream, jobs in source.items():
-        assert target.completed(stream) == {
-            key: len(rows) for key, rows in jobs.items()
-        }
+        assert target.completed(stream) == {*jobs}
         for job_id, rows in jobs.items():
             assert target.rows(stream, job_id) == rows

@@ -273,7 +273,7 @@ def assert_user(row: dict[str, Any], user: dict[str, Any], prefix: str) -> None:
         assert exact(row[f"{prefix}{name}"]) == exact(user.get(name))
 
 
-def test_sources_and_staging_models_agree_with_the_schemas() -> None:
+def test_sources_and_staging_models_agree_with_the_schemas():
     """Or `make dbt-models` has been forgotten."""
     files = {ROOT / path: text for path, text in dbt_models.files().items()}
     assert files.keys() == {*(ROOT / dbt_models.FOLDER).iterdir()}
@@ -322,9 +322,7 @@ def make_views(project: Project, warehouse: Warehouse) -> str:
 class TestPackage:
     """The runs of one project, one after the other."""
 
-    def test_each_event_name_has_a_view(
-        self, project: Project, warehouse: Warehouse
-    ) -> None:
+    def test_each_event_name_has_a_view(self, project, warehouse):
         """Sources, staging models and all tests first, then a view for each name."""
         printed = make_views(project, warehouse)
         folder = project.path / "transform" / "models"
@@ -339,9 +337,7 @@ class TestPackage:
             warned = f"property `{name}` of the event `Changing`" in printed
             assert (noted, warned) == (is_changing, is_changing), name
 
-    def test_every_event_has_its_values_in_typed_columns(
-        self, warehouse: Warehouse
-    ) -> None:
+    def test_every_event_has_its_values_in_typed_columns(self, warehouse):
         """In the staging model."""
         rows = warehouse.rows(f"{STAGING}imported_events")
         found = {(row["job_id"], row["event_index"]): row for row in rows}
@@ -357,9 +353,7 @@ class TestPackage:
                 moment(event["timestamp"]) if "timestamp" in event else None
             )
 
-    def test_every_view_has_exactly_the_values_of_its_events(
-        self, project: Project, warehouse: Warehouse
-    ) -> None:
+    def test_every_view_has_exactly_the_values_of_its_events(self, project, warehouse):
         """Each property in a column of its own."""
         for name in NAMES:
             file = project.path / f"transform/models/{model_of(name)}.sql"
@@ -379,7 +373,7 @@ class TestPackage:
                     loaded = column(row[name_of_column], kind, source)
                     assert loaded == expected(source, kind), key
 
-    def test_odd_names_become_columns_once(self, project: Project) -> None:
+    def test_odd_names_become_columns_once(self, project):
         """Reserved words, emoji, and names that differ in case only."""
         file = project.path / f"transform/models/{model_of(ODD_NAME)}.sql"
         found = listed(file.read_text(encoding="utf-8"))
@@ -387,7 +381,7 @@ class TestPackage:
             key: kind for key, (_, kind) in ODD_COLUMNS.items()
         }
 
-    def test_the_statements_of_the_readme_answer(self, warehouse: Warehouse) -> None:
+    def test_the_statements_of_the_readme_answer(self, warehouse):
         """All of them."""
         tickets, jobs, failures = map(warehouse.query, blocks(HEADING, "sql"))
         own = [row for _, _, row in EVENTS if row.get("name") == "Support Ticket"]
@@ -425,7 +419,7 @@ class TestPackage:
             assert row["example_message"] == first["message"]
             assert exact(row["example"]) == exact(first[key])
 
-    def test_every_user_has_its_values(self, warehouse: Warehouse) -> None:
+    def test_every_user_has_its_values(self, warehouse):
         """Also the users that failed."""
         rows = warehouse.rows(f"{STAGING}imported_users")
         rows.sort(key=itemgetter("user_index"))
@@ -436,9 +430,7 @@ class TestPackage:
         for row, failure in zip(rows, FAILED_USERS, strict=True):
             assert_user(row, failure["user"], "user_")
 
-    def test_every_failed_event_has_its_values_in_typed_columns(
-        self, warehouse: Warehouse
-    ) -> None:
+    def test_every_failed_event_has_its_values_in_typed_columns(self, warehouse):
         """In the staging model."""
         rows = warehouse.rows(f"{STAGING}import_errors")
         rows.sort(key=itemgetter("error_index"))
@@ -452,9 +444,7 @@ class TestPackage:
             shared = failure.get("shared", {}).get("context", {}).get("location", {})
             assert row["shared_context_location_country"] == shared.get("country")
 
-    def test_a_finished_job_with_fewer_rows_than_reported_is_found(
-        self, warehouse: Warehouse
-    ) -> None:
+    def test_a_finished_job_with_fewer_rows_than_reported_is_found(self, warehouse):
         """In the number of missing rows."""
         warehouse.execute("delete from fullstory.imported_events where event_index = 3")
         (jobs,) = (one for one in blocks(HEADING, "sql") if "missing" in one)
@@ -464,9 +454,7 @@ class TestPackage:
             if row["kind"] == "events"
         } == {job_id: 1 if len(rows) > 3 else 0 for job_id, rows in JOBS.items()}
 
-    def test_rows_that_change_later_lead_to_warnings(
-        self, project: Project, warehouse: Warehouse
-    ) -> None:
+    def test_rows_that_change_later_lead_to_warnings(self, project, warehouse):
         """In one process, after the tests above, which need the rows as loaded."""
         for statement in CHANGES:
             warehouse.execute(statement)

@@ -72,7 +72,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: file.read(name) for name in file.namelist()}
 
 
-def test_source_distribution_makes_the_same_wheel(dist: Path) -> None:
+def test_source_distribution_makes_the_same_wheel(dist):
     (source,) = dist.glob("*.tar.gz")
     built = dist / "built"
     options = ("--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", built)
@@ -81,14 +81,14 @@ def test_source_distribution_makes_the_same_wheel(dist: Path) -> None:
     assert contents(made) == contents(wheel)
 
 
-def test_program_says_what_it_is(tap: Path) -> None:
+def test_program_says_what_it_is(tap):
     assert f"v{version(TAP)}" in run(tap, "--version", folder=tap.parent)
     about = json.loads(run(tap, "--about", "--format=json", folder=tap.parent))
     assert about["name"] == TAP
     assert about["settings"]["properties"]["api_key"]["secret"] is True
 
 
-def test_catalog_is_the_one_of_this_folder(tap: Path) -> None:
+def test_catalog_is_the_one_of_this_folder(tap):
     """The schemas are in the package."""
     here = run(BIN / "python", "-m", "tap_fullstory_imports", "--discover", folder=ROOT)
     found = json.loads(run(tap, "--discover", folder=tap.parent))
@@ -96,7 +96,7 @@ def test_catalog_is_the_one_of_this_folder(tap: Path) -> None:
     assert found == json.loads(here)
 
 
-def test_job_is_read(tap: Path, tmp_path: Path) -> None:
+def test_job_is_read(tap, tmp_path):
     with StandIn(Job("a", rows=make_events(5))) as api:
         settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
         config = tmp_path / "config.json"

@@ -1,322 +1,392 @@
-"""What each stream promises, whatever its rows are: every test runs for all of them."""
+"""What each stream promises, and what they share when one run reads all of them."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.stand_in import Answer, Job
-from tests.streams import EVERY, LISTS, NAMES, SETTINGS, Stream, job_of
-from tests.test_batches import config, rows_of
-from tests.test_concurrency import most_at_once
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.harness import Folder, Run
-    from tests.stand_in import StandIn
+from tests.streams import EVERY, LISTS, NAMES, SETTINGS, STATUSES, job_of
 
 STANDARD_KEY = "na1.c3RhbmRhcmQ.key-of-the-level-standard"
+LATER = Answer(503, headers={"Retry-After": "60"})
+ENDPOINTS = ("imports", "errors", "status")
+KINDS = (NAMES[:3], NAMES[3:])
 
 
-@pytest.fixture(params=EVERY, ids=NAMES)
-def stream(request: pytest.FixtureRequest) -> Stream:
-    """Each stream in turn, unless a test chooses some of them."""
-    chosen: Stream = request.param
-    return chosen
+def of(streams):
+    names = [stream.name for stream in streams]
+    return pytest.mark.parametrize("stream", streams, ids=names)
 
 
-@pytest.fixture
-def tap(tap: Folder, stream: Stream) -> Folder:
-    """The tap with this stream alone."""
+def read(tap, stream, *job_ids, **settings):
+    """Run the tap with one stream for some jobs."""
     tap.streams = (stream.name,)
-    return tap
+    return tap.run(**{stream.setting: [*job_ids], **settings})
 
 
-of_lists = pytest.mark.parametrize(
-    "stream", LISTS, indirect=True, ids=[one.name for one in LISTS]
-)
+def read_all(tap, *job_ids, **settings):
+    """Run the tap with all streams for jobs of both kinds."""
+    tap.streams = NAMES
+    return tap.run(job_ids=[*job_ids], user_job_ids=[*job_ids], **settings)
 
 
-def read(
-    tap: Folder, stream: Stream, job_ids: list[str] | None = None, **settings: Any
-) -> Run:
-    """Run the tap for some jobs of the stream's kind."""
-    return tap.run(**{stream.setting: job_ids, **settings})
+def both(job_id, count=0, **fields):
+    """A job of events and one of users, with the same ID."""
+    return [job_of(kind, job_id, count, **fields) for kind in SETTINGS]
 
 
-def places(run: Run, stream: Stream, job_id: str) -> list[int]:
-    """The places of the records of a job, in their order."""
-    records = [row for row in run.records(stream.name) if row["job_id"] == job_id]
-    return [row[stream.place] if stream.place else 0 for row in records]
+def assert_read(run, stream, *job_ids):
+    """Each row of these jobs arrived once, and no other job is bookmarked."""
+    assert {*run.completed(stream.name)} == {*job_ids}
+    for job_id in job_ids:
+        rows = [row for row in run.records(stream.name) if row["job_id"] == job_id]
+        places = [row[stream.place] if stream.place else 0 for row in rows]
+        assert places == list(range(5 if stream.place else 1))
 
 
-def expected(stream: Stream, job: Job) -> list[int]:
-    """The places of all its rows."""
-    return list(range(len(stream.rows(job))))
+# Each stream alone
 
 
-def test_all_rows_arrive_once_with_their_keys_and_are_bookmarked(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """Over several pages of several jobs, valid by the schema."""
-    jobs = {name: stream.job(name, count) for name, count in (("a", 5), ("b", 4))}
-    api.add(*jobs.values())
-    run = read(tap, stream, [*jobs])
-    assert run.status == 0, run.stderr
-    (schema,) = run.of_type("SCHEMA")
+@of(EVERY)
+def test_all_rows_arrive_once_valid_by_the_schema(api, tap, stream):
+    api.add(stream.job("a"), stream.job("b"))
+
+    run = read(tap, stream, "a", "b")
+
+    assert run.status == 0
+    assert_read(run, stream, "a", "b")
+    [schema] = run.of_type("SCHEMA")
     assert (schema["stream"], schema["key_properties"]) == (stream.name, stream.keys)
     for record in run.records(stream.name):
         Draft202012Validator(schema["schema"]).validate(record)
-    for name, job in jobs.items():
-        assert places(run, stream, name) == expected(stream, job)
-    rows = {name: len(stream.rows(job)) for name, job in jobs.items()}
-    assert run.completed(stream.name) == rows
     paths = {request.raw_path.partition("?")[0] for request in api.requests}
-    assert paths == {stream.path.format(job_id=name) for name in jobs}
+    assert {stream.path.format(job_id=name) for name in "ab"} <= paths
+    assert {request.kind for request in api.requests} == {stream.kind}
 
 
-@of_lists
-def test_rows_leave_as_they_came_with_unknown_fields(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """At every depth; nothing but the key is added."""
+@of(LISTS)
+def test_rows_leave_as_they_came_with_unknown_fields(api, tap, stream):
     new = {"later": [1, {"a": None}]}
     job = stream.job("a")
     for row in stream.rows(job):
         row |= {"new": new, "properties": new, "user": {"id": "7", **new}}
     api.add(job)
-    run = read(tap, stream, ["a"])
-    records = [
-        {name: value for name, value in row.items() if name not in stream.keys}
-        for row in run.records(stream.name)
-    ]
-    assert records == json.loads(json.dumps(stream.rows(job)), parse_float=Decimal)
+
+    records = read(tap, stream, "a").records(stream.name)
+
+    rows = [{k: v for k, v in row.items() if k not in stream.keys} for row in records]
+    assert rows == json.loads(json.dumps(stream.rows(job)), parse_float=Decimal)
 
 
-@of_lists
-def test_columns_of_other_types_are_valid_by_the_schema(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """A target that does not check the rows gets the types that SCHEMA promises."""
-    odd: list[Any] = [5, -0.5, 10**30, True, None]
-    odd += ["text", "", [], [{"a": None}], {}, {"a": [1]}]
+@of(LISTS)
+def test_columns_of_other_types_are_valid_by_the_schema(api, tap, stream):
+    odd: list[Any] = [5, -0.5, 10**30, True, None, "text", "", [], [{"a": None}], {}]
     job = stream.job("a", len(odd))
     for row, value in zip(stream.rows(job), odd, strict=True):
         row.update(dict.fromkeys(row, value))
     api.add(job)
-    run = read(tap, stream, ["a"])
-    assert run.status == 0, run.stderr
-    (schema,) = run.of_type("SCHEMA")
-    records = run.records(stream.name)
-    assert len(records) == len(odd)
-    for record in records:
+
+    run = read(tap, stream, "a")
+
+    [schema] = run.of_type("SCHEMA")
+    assert len(run.records(stream.name)) == len(odd)
+    for record in run.records(stream.name):
         Draft202012Validator(schema["schema"]).validate(record)
 
 
-@of_lists
-def test_a_job_that_is_processing_is_waited_for(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """202 never means that there are no rows."""
-    job = stream.job("a", 2, processing=3)
-    api.add(job)
-    run = read(tap, stream, ["a"])
-    assert run.status == 0
-    assert places(run, stream, "a") == expected(stream, job)
-    assert [request.status for request in api.requests] == [202, 202, 202, 200]
+@of(EVERY)
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"processing": -1}, 0),
+        ({"script": {end: [Answer(400)] for end in ENDPOINTS}}, 1),
+    ],
+)
+def test_next_run_reads_the_job_that_is_left(api, tap, stream, fields, status):
+    api.add(stream.job("a", **fields), stream.job("b"))
 
-
-def test_a_job_that_stays_unfinished_is_read_by_the_next_run(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """It has no bookmark, and the jobs beside it have theirs."""
-    api.add(stream.job("a", processing=-1), stream.job("b"))
-    named = ["a", "b"]
-    first = read(tap, stream, named, job_wait_timeout=5)
-    assert first.status == 0
-    assert [*first.completed(stream.name)] == ["b"]
-    job = stream.job("a")
-    api.add(job)
+    first = read(tap, stream, "a", "b", job_wait_timeout=5)
+    api.add(stream.job("a"))
     api.clear()
-    second = read(tap, stream, named, state=first.state)
-    assert second.status == 0
-    assert places(second, stream, "a") == expected(stream, job)
-    assert [*second.completed(stream.name)] == ["b", "a"]
-    assert {request.job_id for request in api.requests} == {"a"}
+    second = read(tap, stream, "a", "b", state=first.state)
+    asked = {request.job_id for request in api.requests}
+    api.clear()
+    third = read(tap, stream, "a", "b", state=second.state)
+
+    assert first.status == status
+    assert {*first.completed(stream.name)} == {"b"}
+    assert (second.status, asked) == (0, {"a"})
+    assert {*second.completed(stream.name)} == {"a", "b"}
+    assert (third.records(stream.name), api.requests) == ([], [])
 
 
-@of_lists
-def test_a_job_is_complete_when_its_rows_agree_with_its_total_or_its_status(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """A job that agrees with neither fails by its numbers, and has no bookmark."""
-    cut = {"results": [{}], "total_records": "2"}
-    script = {stream.endpoint: [Answer(body=cut)]}
-    api.add(
-        stream.job("whole", 2),
-        stream.job("status agrees", imports=1, errors=1, script=script),
-        stream.job("neither", imports=3, errors=3, script=script),
-    )
-    run = read(tap, stream, ["whole", "status agrees", "neither"])
-    assert run.status == 1
-    assert run.completed(stream.name) == {"whole": 2, "status agrees": 1}
-    (error,) = run.errors
+@of(LISTS)
+def test_miscount_names_the_rows_by_their_kind(api, tap, stream):
+    page = Answer(body={"results": [{}], "total_records": "2"})
+    api.add(stream.job("a", imports=3, errors=3, script={stream.endpoint: [page] * 2}))
+
+    [error] = read(tap, stream, "a").errors
+
     word = "imported" if stream.endpoint == "imports" else "failed"
-    for text in ("Job neither failed", "1 row ", "of 2 ", f" 3 {word} {stream.kind}"):
+    for text in ("Job a failed", "1 row ", "of 2 ", f" 3 {word} {stream.kind}"):
         assert text in error
 
 
-def test_a_bad_job_stops_no_other_and_is_read_again(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """The others are bookmarked; the next run asks for the bad one only."""
-    api.add(*map(stream.job, "abc"))
-    api.add(stream.job("b", script={stream.endpoint: [Answer(400)]}))
-    named = ["a", "b", "c"]
-    first = read(tap, stream, named)
-    assert first.status == 1
-    assert [*first.completed(stream.name)] == ["a", "c"]
-    assert first.errors[-1].startswith("Job b failed: ")
-    api.clear()
-    second = read(tap, stream, named, state=first.state)
-    assert second.status == 0
-    assert {request.job_id for request in api.requests} == {"b"}
-    api.clear()
-    third = read(tap, stream, named, state=second.state)
-    assert (third.status, third.records(stream.name), api.requests) == (0, [], [])
-
-
-@pytest.mark.parametrize("fault", [Answer(503), Answer(429), Answer(cut=9)], ids=str)
-def test_a_request_that_fails_is_sent_again(
-    tap: Folder, api: StandIn, stream: Stream, fault: Answer
-) -> None:
-    """On its first page and on its last one."""
-    job = stream.job("a", 4, script={stream.endpoint: [fault, None, fault]})
-    api.add(job)
-    run = read(tap, stream, ["a"])
-    assert run.status == 0, run.stderr
-    assert places(run, stream, "a") == expected(stream, job)
-
-
-def test_jobs_are_read_side_by_side(tap: Folder, api: StandIn, stream: Stream) -> None:
-    """As many as `concurrency` says; the rows of a job keep their order."""
-    jobs = {name: stream.job(name, latency=0.05) for name in "abcdef"}
-    api.add(*jobs.values())
-    run = read(tap, stream, [*jobs], concurrency=3)
-    assert run.status == 0
-    assert most_at_once(api, 0.04) == 3
-    for name, job in jobs.items():
-        assert places(run, stream, name) == expected(stream, job)
-
-
-def test_shards_are_disjoint_and_together_complete(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """A shard bookmarks no job of another one."""
-    names = [f"job-{number}" for number in range(9)]
-    api.add(*map(stream.job, names))
-    named = names
-    runs = [read(tap, stream, named, shard=f"{part}/3") for part in (1, 2, 3)]
-    assert [run.status for run in runs] == [0, 0, 0]
-    completed = [name for run in runs for name in run.completed(stream.name)]
-    assert sorted(completed) == names
-    assert {request.job_id for request in api.requests} == {*names}
-
-
+@of(EVERY)
 @pytest.mark.parametrize("include_schema", [True, False])
-def test_only_lists_of_imports_are_asked_for_the_types_of_properties(
-    tap: Folder, api: StandIn, stream: Stream, *, include_schema: bool
-) -> None:
-    """With every token; a row then has its `schema`."""
+def test_only_imports_are_asked_for_the_types_of_properties(
+    api, tap, stream, include_schema
+):
     api.add(stream.job("a"))
-    run = read(tap, stream, ["a"], include_schema=include_schema)
-    assert run.status == 0
+
+    run = read(tap, stream, "a", include_schema=include_schema)
+
     is_asked = include_schema and stream.endpoint == "imports"
-    for request in api.requests:
-        assert ("include_schema" in request.query) is is_asked
-    for record in run.records(stream.name):
-        assert ("schema" in record) is is_asked
+    asked = api.asked("a", stream.endpoint)
+    assert {"include_schema" in request.query for request in asked} == {is_asked}
+    assert {"schema" in row for row in run.records(stream.name)} == {is_asked}
 
 
-def test_batch_files_hold_what_records_would_say(
-    tap: Folder, api: StandIn, stream: Stream, tmp_path: Path
-) -> None:
-    """In the same order, with the same bookmarks."""
+@of(EVERY)
+def test_batch_files_hold_what_records_would_say(api, tap, stream, tmp_path):
     api.add(stream.job("a"), stream.job("b"))
-    named = ["a", "b"]
-    plain = read(tap, stream, named)
-    run = read(tap, stream, named, batch_config=config(tmp_path, batch_size=3))
-    assert (run.status, run.records(stream.name)) == (0, [])
-    assert rows_of(run.of_type("BATCH")) == plain.records(stream.name)
-    assert run.completed(stream.name) == plain.completed(stream.name)
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    storage = {"root": tmp_path.as_uri()}
+
+    plain = read(tap, stream, "a", "b")
+    config = {"encoding": encoding, "storage": storage, "batch_size": 3}
+    run = read(tap, stream, "a", "b", batch_config=config)
+
+    paths = [uri for message in run.of_type("BATCH") for uri in message["manifest"]]
+    files = [Path(url2pathname(urlsplit(uri).path)).read_bytes() for uri in paths]
+    lines = b"".join(map(gzip.decompress, files)).splitlines()
+    assert run.records(stream.name) == []
+    rows = [json.loads(line, parse_float=Decimal) for line in lines]
+    assert rows == plain.records(stream.name)
+    assert run.state == plain.state
 
 
-def test_a_missing_job_fails_in_a_sentence_that_names_the_other_setting(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """An ID of the other kind may be answered so. The others are read."""
+@of(EVERY)
+def test_missing_job_names_the_setting_for_the_other_kind(api, tap, stream):
     other = {"events": "users", "users": "events"}[stream.kind]
     api.add(stream.job("a"), Job("gone", kind=other))
-    run = read(tap, stream, ["gone", "a"])
-    assert run.status == 1
-    assert [*run.completed(stream.name)] == ["a"]
-    (error,) = run.errors
+
+    run = read(tap, stream, "gone", "a")
+
+    assert_read(run, stream, "a")
+    [error] = run.errors
     assert error.startswith("Job gone failed: Fullstory does not know this job (404")
     assert f"imports {other}, list it in `{SETTINGS[other]}` instead" in error
 
 
-def test_a_standard_key_reads_statuses_only(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """Anything else is refused in a sentence that says what the key can read."""
-    with type(api)(stream.job("a"), readers=(STANDARD_KEY,)) as limited:
+@of(EVERY)
+def test_standard_key_reads_statuses_only(tap, stream):
+    with type(tap.api)(stream.job("a"), readers=(STANDARD_KEY,)) as limited:
         tap.api = limited
-        run = read(tap, stream, ["a"], api_key=STANDARD_KEY)
+        run = read(tap, stream, "a", api_key=STANDARD_KEY)
+
     assert run.status == int(bool(stream.place))
     assert len(run.records(stream.name)) == int(not stream.place)
     assert all("Architect or Admin" in error for error in run.errors)
 
 
-def test_an_id_in_both_lists_is_two_jobs(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
+# Failures and statuses
+
+
+def test_failed_event_keeps_what_was_sent(api, tap):
+    """Its timestamp may be the very thing that was wrong."""
+    texts = ["yesterday", "2022-03-15T14:23:23+02:00", "", "2022-03-15T14:23:23Z"]
+    shared = {"context": {"location": {"latitude": Decimal("1.25")}}, "new": [1]}
+    sent = json.loads(json.dumps(shared, default=float))
+    session = {"use_most_recent": True}
+    events = [{"name": "x", "timestamp": one, "session": session} for one in texts]
+    api.add(Job("a", failures=[{"event": event, "shared": sent} for event in events]))
+
+    run = read(tap, EVERY[1], "a")
+
+    assert run.warnings == []
+    assert [row["event"] for row in run.records("import_errors")] == events
+    assert [row["shared"] for row in run.records("import_errors")] == [shared] * 4
+
+
+def record(stream, **fields):
+    times = {"created_at": None, "finished_at": None}
+    counts = {f"imported_{stream.kind}": 0, f"failed_{stream.kind}": 0}
+    return {"job_id": "a", "status": "COMPLETED", **times, **counts, **fields}
+
+
+@of(STATUSES)
+def test_job_is_one_record_with_its_times_in_utc_and_its_counts(api, tap, stream):
+    created = "2026-01-15T03:30:15.01+02:00"
+    api.add(stream.job("a", 3, errors=2, status="FAILED", created=created))
+
+    run = read(tap, stream, "a")
+
+    times = {
+        "created_at": "2026-01-15T01:30:15.010000Z",
+        "finished_at": "2026-01-15T01:31:15.500000Z",
+    }
+    counts = {f"imported_{stream.kind}": 3, f"failed_{stream.kind}": 2}
+    expected = record(stream, status="FAILED", **times, **counts)
+    assert run.records(stream.name) == [expected]
+
+
+@of(STATUSES)
+@pytest.mark.parametrize("word", ["PROCESSING", "UNKNOWN", "completed", "", ["FAILED"]])
+def test_unfinished_job_is_recorded_at_the_end_without_a_bookmark(
+    api, tap, stream, word
+):
+    about = {"job": {"status": word}}
+    api.add(stream.job("a", script={"status": [Answer(body=about)] * 99}))
+    api.add(stream.job("b"))
+
+    run = read(tap, stream, "a", "b", job_wait_timeout=5)
+
+    said = word if isinstance(word, str) else '["FAILED"]'
+    assert run.records(stream.name)[-1] == record(stream, status=said)
+    assert (run.status, {*run.completed(stream.name)}) == (0, {"b"})
+
+
+@of(STATUSES)
+def test_missing_counts_are_zero_and_new_fields_are_kept(api, tap, stream):
+    about = {"job": {"status": "COMPLETED", "owner": {"a": 1}}, "warned": 7}
+    api.add(stream.job("a", script={"status": [Answer(body=about)]}))
+
+    [found] = read(tap, stream, "a").records(stream.name)
+
+    assert found == record(stream, owner={"a": 1}, warned=7)
+
+
+# All streams in one run
+
+
+@of(EVERY)
+def test_id_in_both_lists_is_two_jobs(api, tap, stream):
     """Each is read, failed, counted and bookmarked by itself."""
-    tap.streams = NAMES
-    api.add(*(job_of(kind, "a") for kind in SETTINGS))
+    api.add(*both("a", 5))
     api.add(stream.job("a", script={stream.endpoint: [Answer(400)]}))
-    first = tap.run(job_ids=["a"], user_job_ids=["a"])
-    assert first.status == 1
-    (error,) = first.errors
+
+    first = read_all(tap, "a")
+    api.clear()
+    second = read_all(tap, "a", state=first.state)
+
+    [error] = first.errors
     assert error.startswith(f"Job a failed in {stream.name}: ")
     assert (first.summary["jobs read"], first.summary["failed"]) == (1, 1)
     assert [name for name in NAMES if not first.completed(name)] == [stream.name]
-    api.clear()
-    second = tap.run(job_ids=["a"], user_job_ids=["a"], state=first.state)
     assert second.status == 0
     assert (second.summary["jobs read"], second.summary["already read"]) == (1, 1)
-    paths = {request.raw_path for request in api.requests}
-    assert stream.path.format(job_id="a") in paths
     assert {request.kind for request in api.requests} == {stream.kind}
 
 
-def test_jobs_of_one_kind_ask_nothing_of_the_other(
-    tap: Folder, api: StandIn, stream: Stream
-) -> None:
-    """The streams of the other kind write their SCHEMA, and a part of STATE."""
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_jobs_of_one_kind_ask_nothing_of_the_other(api, tap, kind):
+    api.add(*both("a", 5))
     tap.streams = NAMES
-    api.add(*(job_of(kind, "a") for kind in SETTINGS))
-    run = read(tap, stream, ["a"])
-    assert run.status == 0
-    assert {request.kind for request in api.requests} == {stream.kind}
-    schemas = [message["stream"] for message in run.of_type("SCHEMA")]
-    assert sorted(schemas) == sorted(NAMES)
-    written = {message["stream"] for message in run.of_type("RECORD")}
-    assert written <= {one.name for one in EVERY if one.kind == stream.kind}
-    assert {name for name in NAMES if run.completed(name)} == {
-        one.name for one in EVERY if one.kind == stream.kind
+
+    run = tap.run(**{SETTINGS[kind]: ["a"]})
+
+    assert {request.kind for request in api.requests} == {kind}
+    assert {message["stream"] for message in run.of_type("SCHEMA")} == {*NAMES}
+    expected = {stream.name for stream in EVERY if stream.kind == kind}
+    assert {message["stream"] for message in run.of_type("RECORD")} == expected
+    assert {name for name in NAMES if run.completed(name)} == expected
+
+
+@pytest.mark.parametrize("gone", [["gone"], ["gone", "lost"]])
+def test_same_failure_in_several_streams_is_one_line_for_each_kind(api, tap, gone):
+    api.add(*both("a"))
+
+    run = read_all(tap, *gone, "a")
+
+    start = "Job gone failed in " if len(gone) == 1 else "2 jobs failed in "
+    for line, streams in zip(run.errors, KINDS, strict=True):
+        assert line.startswith(start + ", ".join(streams))
+        assert {*re.split(r"\W+", line)} >= {*gone}
+
+
+def test_summary_counts_each_job_once_by_its_worst_stream(api, tap):
+    """Failed counts before deferred, skipped, read and already read."""
+    bad = {"script": {"imports": [Answer(400)]}}
+    api.add(*both("new", 5), *both("half", 5), *both("bad", 5, **bad))
+    api.add(*both("late", 5, processing=-1))
+    old = {"imports": ["old", "half"], "errors": ["old"], "status": ["old"]}
+    bookmarks = {
+        stream.name: {"completed_jobs": old[stream.endpoint]} for stream in EVERY
     }
+
+    run = read_all(
+        *(tap, "old", "new", "half", "late", "gone", "bad"),
+        state={"bookmarks": bookmarks},
+        missing_jobs="skip",
+        job_wait_timeout=0,
+    )
+
+    written = {"imports": 5, "errors": 15, "status": 4}
+    for stream in EVERY:
+        asked = len(api.asked(endpoint=stream.endpoint, kind=stream.kind))
+        assert run.counts[stream.name] == {
+            "rows written": written[stream.endpoint],
+            "filtered": 0,
+            "requests": asked,
+            "retries": 0,
+        }
+    said = {"jobs read": 4, "already read": 2, "deferred": 2, "skipped": 2, "failed": 2}
+    said |= {"rows": 48, "requests": len(api.requests), "retries": 0}
+    assert run.summary == {**said, "seconds waited": pytest.approx(0, abs=50)}
+
+
+def test_each_line_about_a_job_names_its_stream(api, tap):
+    """Meltano shows a line without the name of its logger."""
+    script = {end: [Answer(503)] for end in ENDPOINTS}
+    api.add(*both("a", 5, total=6, imports=8), *both("retried", 2, script=script))
+    api.add(*both("late", processing=-1), Job("odd", rows=[{"timestamp": "yesterday"}]))
+
+    run = read_all(
+        *(tap, "a", "retried", "late", "gone", "odd"),
+        missing_jobs="skip",
+        count_mismatch="warn",
+        job_wait_timeout=3,
+    )
+
+    assert run.status == 0
+    lines = [line for line in run.lines if re.search(r"\bJob \S", line)]
+    assert [line for line in lines if not line.startswith(NAMES)] == []
+    assert all(run.about("a", name)[-1] == "Job a: 5 rows." for name in NAMES[:2])
+
+
+def test_job_is_read_whole_before_the_next_one(api, tap):
+    api.add(*both("a", 2), *both("b", 2))
+
+    read_all(tap, "a", "b")
+
+    asked = [(one.kind, one.job_id, one.endpoint) for one in api.requests]
+    order = ("status", "imports", "errors")
+    assert asked == [(k, job, end) for k in SETTINGS for job in "ab" for end in order]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"processing": -1},
+        *({"script": {end: [LATER]}} for end in ENDPOINTS),
+    ],
+)
+def test_job_in_trouble_holds_up_no_other(api, tap, trouble):
+    api.add(*both("stuck", 5, **trouble), *both("a", 5))
+
+    run = read_all(tap, "stuck", "a", job_wait_timeout=20)
+
+    assert run.status == 0
+    assert all("a" in run.completed(name) for name in NAMES)
+    assert [one.job_id for one in api.requests[-2:]] == ["stuck"] * 2

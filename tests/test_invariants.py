@@ -25,8 +25,8 @@ def row(place: int, job_id: str = "a") -> dict[str, Any]:
     return {"type": "RECORD", "stream": "imported_events", "record": record}
 
 
-def state(**jobs: int) -> dict[str, Any]:
-    bookmarks = {"imported_events": {"completed_jobs": jobs}}
+def state(*jobs: str) -> dict[str, Any]:
+    bookmarks = {"imported_events": {"completed_jobs": [*jobs]}}
     return {"type": "STATE", "value": {"bookmarks": bookmarks}}
 
 
@@ -34,30 +34,36 @@ def lines(*messages: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
-WHOLE = lines(SCHEMA, row(0), row(1), state(a=2))
-GIVEN = Given(state=state(old=7)["value"])
+WHOLE = lines(SCHEMA, row(0), row(1), state("a"))
+GIVEN = Given(state=state("old")["value"])
+KNOWN = Given(rows={("imported_events", "a"): 2})
 SOUND: dict[str, tuple[bytes, str, int, Given]] = {
     "a job that is read": (WHOLE, GOOD, 0, Given()),
     "a job that is read again": (
-        lines(SCHEMA, row(0), row(1), row(0), row(1), state(a=2)),
+        lines(SCHEMA, row(0), row(1), row(0), row(1), state("a")),
         GOOD,
         0,
-        Given(),
+        KNOWN,
     ),
-    "a state that was given": (lines(SCHEMA, state(old=7)), GOOD, 0, GIVEN),
+    "a state that was given": (lines(SCHEMA, state("old")), GOOD, 0, GIVEN),
     "a job that failed": (lines(SCHEMA, row(0), state()), BAD, 1, Given()),
     "a signal": (lines(SCHEMA, state()), GOOD, 143, Given()),
     "a line that SIGKILL cut": (WHOLE[:-5], "", -9, Given(may_be_cut=True)),
     "a text": (b"Name: tap", "", 0, Given(is_sync=False)),
 }
 BROKEN: dict[str, tuple[bytes, str, int, Given]] = {
-    "STATE before the rows": (lines(SCHEMA, row(0), state(a=2)), GOOD, 0, Given()),
-    "STATE with too few rows": (lines(SCHEMA, row(0), state(a=0)), GOOD, 0, Given()),
-    "STATE before the second reading ends": (
-        lines(SCHEMA, row(0), row(1), row(0), state(a=2)),
+    "STATE before the last row": (lines(SCHEMA, row(0), state("a")), GOOD, 0, KNOWN),
+    "STATE and then a row": (
+        lines(SCHEMA, row(0), state("a"), row(1)),
         GOOD,
         0,
         Given(),
+    ),
+    "STATE before the second reading ends": (
+        lines(SCHEMA, row(0), row(1), row(0), state("a")),
+        GOOD,
+        0,
+        KNOWN,
     ),
     "STATE that loses a job": (lines(SCHEMA, state()), GOOD, 0, GIVEN),
     "a row twice": (lines(SCHEMA, row(0), row(1), row(1)), GOOD, 0, Given()),

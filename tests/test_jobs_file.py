@@ -1,8 +1,9 @@
-"""The file of job IDs: as CSV, and at an address."""
+"""The file of job IDs: its forms, and where it can be."""
 
 from __future__ import annotations
 
 import gzip
+import os
 import ssl
 import sys
 import threading
@@ -36,90 +37,146 @@ def refusal(run: Run) -> str:
     """The sentence with which a run was refused."""
     assert run.status == 1
     assert run.stdout == b""
-    assert "Traceback" not in run.stderr
+    assert SIGNATURE not in run.stderr
     [error] = run.errors
-    assert error.startswith("`jobs_file`")
     return error
 
 
-# CSV
-
-CSV = {
-    "one column": ("job_id\na\nb\n", ["a", "b"]),
-    "id": ("id,created\na,2026-01-15\nb,2026-01-16", ["a", "b"]),
-    "job_id comes before id": ("id,job_id\n1,a\n2,b\n", ["a", "b"]),
-    "upper case": ('"NAME","JOB_ID"\n"x","a"\n', ["a"]),
-    "BOM and CRLF": ("\ufeffname, job_id\r\nx, a\r\ny,b\r\n", ["a", "b"]),
-    "quotes": ('job_id,note\n"a,""1""","x, y"\nb,"two\nlines"\nc,\n', None),
-    "comments before the header": ("# May\n\n # June\njob_id\na\n", ["a"]),
-    "no comments after it": ("job_id\n#a\nb\n", ["#a", "b"]),
-    "blank lines and empty cells": ('job_id,n\n\na,1\n,2\n"",3\n" ",4\n', ["a"]),
-    "a long column": (f"note,job_id\n{'x' * 200_000},a\n", ["a"]),
-    "a number": ("job_id\n007\n", ["007"]),
+SIGNATURE = "X-Signature=c2VjcmV0LXNpZ25hdHVyZQ"
+NO_ID = "a job ID must be text that is not empty, `.` or `..`."
+UNEVEN = (
+    "this row has more or fewer columns than the header. Quote values that have commas"
+    " in them."
+)
+FORMS: dict[str | bytes, list[str] | str] = {
+    # Lines
+    "a\nb": ["a", "b"],
+    "\n\n a \n\t\nb\t\na\n": ["a", "b"],
+    "# jobs of May\na\n  # b\n#c\nd": ["a", "d"],
+    "a\r\nb\r\n\r\n# c\r\n": ["a", "b"],
+    "\ufeff# first\na": ["a"],
+    "a,b": ["a,b"],
+    "ü 1\n": ["ü 1"],
+    "007\na#b\na\u2028b": ["007", "a#b", "a\u2028b"],
+    "a,b\nid\n": ["a,b", "id"],
+    "ids\nabc id\njob_id\n": ["ids", "abc id", "job_id"],
+    "a\n..\n": f"`jobs_file`, line 2: {NO_ID}",
+    "a\n\n.\n": f"`jobs_file`, line 3: {NO_ID}",
+    b"caf\xe9\n": "`jobs_file`: {} is not a text file in UTF-8.",
+    b"\xff\xfea\x00\n\x00": "`jobs_file`: {} is not a text file in UTF-8.",
+    # JSON
+    '["a", "b", 7]': ["a", "b", "7"],
+    '\ufeff\n[\r\n"a",\r\n"b"]\r\n': ["a", "b"],
+    '["a", null]': f"`jobs_file`, entry 2: {NO_ID}",
+    "[a]": "`jobs_file` looks like a JSON array but is not valid JSON: Expecting value:"
+    " line 1 column 2 (char 1).",
+    # CSV
+    "job_id\na\nb\n": ["a", "b"],
+    "id,created\na,2026-01-15\nb,2026-01-16": ["a", "b"],
+    "id,job_id\n1,a\n2,b\n": ["a", "b"],
+    '"NAME","JOB_ID"\n"x","a"\n': ["a"],
+    "\ufeffname, job_id\r\nx, a\r\ny,b\r\n": ["a", "b"],
+    'job_id,note\n"a,""1""","x, y"\nb,"two\nlines"\nc,\n': ['a,"1"', "b", "c"],
+    "job_id\n#a\n007\n": ["#a", "007"],
+    'job_id,n\n\na,1\n,2\n"",3\n" ",4\n': ["a"],
+    f"note,job_id\n{'x' * 200_000},a\n": ["a"],
+    "id,n\na,1\nb\n": f"`jobs_file`, line 3: {UNEVEN}",
+    "id,n\na,1,2\n": f"`jobs_file`, line 2: {UNEVEN}",
+    'id,n\na,"1\n': "`jobs_file`, line 2: this is not valid CSV: unexpected end of"
+    " data.",
+    '"x,id",y\na,b\n': "`jobs_file`: the header has no column `job_id` or `id`.",
+    "id\n..\n": f"`jobs_file`, line 2: {NO_ID}",
 }
 
 
-@pytest.mark.parametrize(("content", "job_ids"), CSV.values(), ids=[*CSV])
-def test_csv_with_a_header_gives_the_ids_in_its_column(
-    tap: Folder, api: StandIn, content: str, job_ids: list[str] | None
-) -> None:
-    """As databases and spreadsheets export it."""
-    job_ids = job_ids or ['a,"1"', "b", "c"]
-    add_jobs(api, *job_ids)
-    path = tap.write("jobs.csv", content.encode())
-    run = tap.run(jobs_file=str(path))
-    assert run.status == 0, run.errors
-    assert asked(api) == job_ids
-
-
 @pytest.mark.parametrize(
-    "content",
-    ["a,b\nid\n", "ids\nb\n", "job_ids\n", "abc id\n", '"job_id\n', "a\njob_id\nb\n"],
+    ("content", "result"), FORMS.items(), ids=lambda text: repr(text)[:40]
 )
-def test_a_file_without_such_a_header_has_an_id_on_each_line(
-    tap: Folder, api: StandIn, content: str
+def test_file_gives_its_ids_or_a_sentence(
+    tap: Folder, api: StandIn, content: str | bytes, result: list[str] | str
 ) -> None:
-    """Only the first line decides."""
-    job_ids = content.splitlines()
-    add_jobs(api, *job_ids)
-    run = tap.run(jobs_file=str(tap.write("jobs.txt", content.encode())))
-    assert run.status == 0, run.errors
-    assert asked(api) == job_ids
+    content = content.encode() if isinstance(content, str) else content
+    path = tap.write("jobs.txt", content)
+    add_jobs(api, *(result if isinstance(result, list) else ()))
+    run = tap.run(jobs_file=str(path))
+    if isinstance(result, list):
+        assert run.status == 0, run.errors
+        assert asked(api) == result
+    else:
+        assert refusal(run) == result.format(path)
+        assert not api.requests
 
 
+@pytest.mark.parametrize("content", ["", "\n# nothing\n", "[]", "job_id\n"])
+def test_file_without_ids_has_no_job(tap: Folder, content: str) -> None:
+    run = tap.run(jobs_file=str(tap.write("jobs.txt", content)))
+    assert "There is no job to read" in refusal(run)
+
+
+@pytest.mark.parametrize("kind", ["events", "users"])
+def test_file_is_joined_with_the_list(tap: Folder, api: StandIn, kind: str) -> None:
+    """The list comes first, and duplicates are dropped over both."""
+    api.add(*(Job(job_id, kind=kind) for job_id in "abc"))
+    start = "" if kind == "events" else "user_"
+    tap.streams = (f"{start}import_jobs",)
+    path = tap.write("jobs.txt", "c\na\n")
+    given: Any = {f"{start}job_ids": ["b", "a"], f"{start}jobs_file": str(path)}
+    assert tap.run(**given).status == 0
+    assert [request.job_id for request in api.requests] == ["b", "a", "c"]
+
+
+# On this machine
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("path", "reason"),
     [
-        ("# May\nid,n\na,1\nb\n", "line 4: this row has 1 columns"),
-        ("id,n\na,1,2\n", "line 2: this row has 3 columns"),
-        ('id,n\n"a\nb",1\n', "line 3: a job ID can't have control characters"),
-        ('id,n\na,"1\n', "line 2: this is not valid CSV"),
-        ('id,n\na,"1"x\n', "line 2: this is not valid CSV"),
-        ("id,n,ID\na,1,b\n", "more than one column `id`"),
-        ("id\n..\n", "line 2: `..` can't be a job ID"),
+        ("no/such/file", "No such file or directory"),
+        ("a\x00b", ""),
+        ("~nobody-here/x", ""),
+        *((path, "it is not a regular file") for path in ("/", "/dev/zero", "pipe")),
     ],
 )
-def test_csv_that_cannot_be_used_is_refused_with_the_line(
-    tap: Folder, api: StandIn, content: str, words: str
+def test_file_that_cannot_be_read_is_refused_beside_a_list_too(
+    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch, path: str, reason: str
 ) -> None:
-    """An ID that was read from another column would be another job."""
-    path = tap.write("jobs.csv", content.encode())
-    assert words in refusal(tap.run(jobs_file=str(path)))
+    """A pipe would wait for a writer, a device might not end."""
+    monkeypatch.chdir(tap.path)
+    os.mkfifo("pipe")
+    run = tap.run(job_ids=["a"], jobs_file=path)
+    assert refusal(run).startswith(f"`jobs_file`: {path} can't be read: {reason}")
     assert not api.requests
 
 
-def test_csv_without_rows_has_no_jobs(tap: Folder, api: StandIn) -> None:
-    """Its header is no job ID."""
-    run = tap.run(jobs_file=str(tap.write("jobs.csv", "job_id\n")))
-    assert run.status == 1
-    assert "There is no job to read" in run.errors[0]
-    assert not api.requests
+def test_faults_of_both_files_are_reported_at_once(tap: Folder) -> None:
+    errors = tap.run(jobs_file="no", user_jobs_file="no").errors
+    assert [error.split(":")[0] for error in errors] == [
+        "`jobs_file`",
+        "`user_jobs_file`",
+    ]
+
+
+def test_path_can_have_colons_and_a_home_folder(
+    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_jobs(api, "a")
+    (tap.path / "s3:").mkdir()
+    path = tap.write("s3:/jobs.txt", "a\n")
+    assert tap.run(jobs_file=str(path).replace("s3:/", "s3://")).status == 0
+    monkeypatch.setenv("HOME", str(tap.path))
+    assert tap.run(jobs_file="~/s3:/jobs.txt").status == 0
+
+
+def test_file_of_more_than_64_mib_is_refused(tap: Folder) -> None:
+    path = tap.write("jobs.txt", "a\n#")
+    with path.open("ab") as file:
+        file.truncate(64 * 1024 * 1024 + 1)
+    sentence = refusal(tap.run(jobs_file=str(path)))
+    assert sentence == f"`jobs_file`: {path} is larger than 64 MiB."
 
 
 # Web servers
-
-SIGNATURE = "X-Signature=c2VjcmV0LXNpZ25hdHVyZQ"
-MIB = b"#" * 1023 + b"\n"
 
 
 class Files(ThreadingHTTPServer):
@@ -187,297 +244,144 @@ def redirect(to: str, status: int = 302) -> Callable[[Handler], None]:
     return lambda handler: handler.start(status, location=to, content_length=0)
 
 
-def failing(status: int) -> Callable[[Handler], None]:
+def failing(status: int, **headers: object) -> Callable[[Handler], None]:
     """An answer without a file."""
-    return lambda handler: handler.start(status, content_length=0)
+    return lambda handler: handler.start(status, content_length=0, **headers)
 
 
-@pytest.mark.parametrize("setting", ["jobs_file", "user_jobs_file"])
-def test_a_jobs_file_can_be_on_a_web_server(
-    tap: Folder, api: StandIn, files: Files, setting: str
-) -> None:
-    """In every form, and the signature reaches the server as it is."""
-    kind = "users" if setting == "user_jobs_file" else "events"
-    tap.streams = ("user_import_jobs" if kind == "users" else "import_jobs",)
-    api.add(Job("a", kind=kind), Job("b", kind=kind))
-    files.answers["/x%2Fy.csv"] = "id,job_id\r\n1,a\r\n2,b\r\n"
-    query = f"a=%2B%2F%20&{SIGNATURE}"
-    settings: Any = {setting: f"{files.url}/x%2Fy.csv?{query}"}
-    run = tap.run(**settings)
-    assert run.status == 0, run.errors
-    assert [request.job_id for request in api.requests] == ["a", "b"]
-    assert files.asked == [f"/x%2Fy.csv?{query}"]
-    assert SIGNATURE not in run.stderr
+def repeating(
+    text: bytes, seconds: float = 0, *, headers: bool = True
+) -> Callable[[Handler], None]:
+    """An answer that never ends."""
+
+    def answer(handler: Handler) -> None:
+        with suppress(OSError):
+            if headers:
+                handler.start(200)
+            while not handler.server.is_over.wait(seconds):
+                handler.wfile.write(text)
+
+    return answer
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_followed(
-    tap: Folder, api: StandIn, files: Files, status: int
-) -> None:
-    """To a path or to an address."""
-    add_jobs(api, "a")
-    files.answers["/1"] = redirect("/2", status)
-    files.answers["/2"] = redirect(f"{files.url}/3?{SIGNATURE}", status)
-    files.answers["/3"] = "a\n"
-    run = tap.run(jobs_file=f"{files.url}/1")
-    assert run.status == 0, run.errors
-    assert files.asked == ["/1", "/2", f"/3?{SIGNATURE}"]
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "http://example.com/jobs",
-        "file:///etc/passwd",
-        "ftp://127.0.0.1/jobs",
-        "https://user:word@127.0.0.1/jobs",
-        "//example.com/jobs",
-        "https://[/jobs",
-    ],
-)
-def test_a_redirect_to_an_unsafe_address_is_refused(
-    tap: Folder, files: Files, target: str
-) -> None:
-    """Without a request there."""
-    files.answers["/jobs"] = redirect(target)
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}"))
-    assert "redirects to an address that is not https://" in sentence
-    assert SIGNATURE not in sentence
-
-
-@pytest.mark.parametrize("start", ["https:/127.0.0.1", "s3:/bucket", "https:/a..b"])
-def test_a_misspelled_address_is_refused_without_its_query(
-    tap: Folder, start: str
-) -> None:
-    """With a slash too few: it is not taken for the path of a file."""
-    run = tap.run(jobs_file=f"{start}/jobs?{SIGNATURE}")
-    assert "must " in refusal(run)
-    assert SIGNATURE not in run.stderr
-
-
-def test_a_host_that_can_not_exist_is_refused_in_one_sentence(tap: Folder) -> None:
-    sentence = refusal(tap.run(jobs_file="https://a..b/jobs"))
-    assert "https://a..b/jobs can't be read: " in sentence
-    assert not sentence.endswith("..")
-
-
-def test_redirects_in_a_circle_end(tap: Folder, files: Files) -> None:
-    """After five of them."""
-    files.answers["/jobs"] = redirect("/jobs")
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs"))
-    assert "too many redirects" in sentence
-    assert len(files.asked) == 6
-
-
-def test_redirects_share_one_time_limit(tap: Folder, files: Files) -> None:
-    def lead_on(handler: Handler) -> None:
-        handler.server.is_over.wait(0.3)
-        redirect("/jobs")(handler)
-
-    files.answers["/jobs"] = lead_on
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs", request_timeout=0.5))
-    assert "no answer within 0.5 s" in sentence
-    assert len(files.asked) <= 2
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (401, "access is denied (401)"),
-        (403, "access is denied, or a signed address has expired (403)"),
-        (404, "there is no such file (404)"),
-        (204, "the server gives no file (204)"),
-        (206, "the server gives no file (206)"),
-        (500, "the server gives no file (500)"),
-        (599, "the server gives no file (599)"),
-    ],
-)
-def test_an_answer_without_a_file_is_refused_in_a_sentence(
-    tap: Folder, api: StandIn, files: Files, status: int, words: str
-) -> None:
-    """With the address, but without its query."""
-    files.answers["/jobs"] = failing(status)
-    run = tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}", job_ids=["a"])
-    sentence = refusal(run)
-    assert sentence == f"`jobs_file`: {files.url}/jobs can't be read: {words}."
-    assert SIGNATURE not in run.stderr
-    assert not api.requests
-
-
-def test_a_login_page_is_no_jobs_file(tap: Folder, files: Files) -> None:
-    """Its lines would be taken for job IDs."""
-
-    def page(handler: Handler) -> None:
-        handler.start(200, content_type="text/html; charset=utf-8")
-        handler.wfile.write(b"<html>\n")
-
-    files.answers["/jobs"] = page
-    assert "is a web page" in refusal(tap.run(jobs_file=f"{files.url}/jobs"))
-
-
-def _endless(handler: Handler) -> None:
-    handler.start(200)
-    with suppress(OSError):
-        while not handler.server.is_over.is_set():
-            handler.wfile.write(MIB * 64)
-
-
-def _bomb(handler: Handler) -> None:
-    body = gzip.compress(MIB * 1024 * 65, compresslevel=1)
+def bomb(handler: Handler) -> None:
+    """An answer that is small until it is decompressed."""
+    body = gzip.compress(b"#\n" * 1024 * 1024 * 33, compresslevel=1)
     handler.start(200, content_encoding="gzip", content_length=len(body))
     with suppress(OSError):
         handler.wfile.write(body)
 
 
-@pytest.mark.parametrize("answer", [_endless, _bomb])
-def test_a_file_of_more_than_64_mib_is_refused_while_it_is_read(
-    tap: Folder, files: Files, answer: Callable[[Handler], None]
-) -> None:
-    """No header says how long it is, or how long when decompressed."""
-    files.answers["/jobs"] = answer
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs"))
-    assert sentence == f"`jobs_file`: {files.url}/jobs is larger than 64 MiB."
+def cut_off(handler: Handler) -> None:
+    """Half of an answer."""
+    handler.start(200, content_length=100)
+    handler.wfile.write(b"a\nb\n")
 
 
-def _silent(handler: Handler) -> None:
-    handler.server.is_over.wait(20)
-
-
-def _trickling(handler: Handler) -> None:
+def picture(handler: Handler) -> None:
+    """An answer that is not text."""
     handler.start(200)
-    with suppress(OSError):
-        while not handler.server.is_over.wait(0.02):
-            handler.wfile.write(b"a\n")
+    handler.wfile.write(b"\x89PNG")
 
 
-@pytest.mark.parametrize("answer", [_silent, _trickling])
-def test_a_slow_server_ends_the_run_at_the_time_limit(
-    tap: Folder, files: Files, answer: Callable[[Handler], None]
+UNSAFE = "the server redirects to an address that is not https://."
+LATE = "can't be read: no answer within 0.5 s."
+ANSWERS: dict[str, tuple[str | Callable[[Handler], None], str]] = {
+    **{
+        f"status {status}": (
+            failing(status),
+            f"can't be read: the server answers with the status {status}.",
+        )
+        for status in (204, 206, 401, 403, 404, 500, 599)
+    },
+    **{
+        f"redirect to {to}": (redirect(to), f"can't be read: {UNSAFE}")
+        for to in (
+            *("http://example.com/jobs", "file:///etc/passwd", "ftp://127.0.0.1/jobs"),
+            *(
+                "https://user:word@127.0.0.1/jobs",
+                "//example.com/jobs",
+                "https://[/jobs",
+            ),
+        )
+    },
+    "redirects in a circle": (
+        redirect("/jobs"),
+        "can't be read: the connection failed (TooManyRedirects).",
+    ),
+    "login": (
+        failing(200, content_type="text/html; charset=utf-8"),
+        "can't be read: it is a web page; use an address that needs no login.",
+    ),
+    "endless": (repeating(b"#\n" * 32_768), "is larger than 64 MiB."),
+    "bomb": (bomb, "is larger than 64 MiB."),
+    "silent": (repeating(b"", 20, headers=False), LATE),
+    "dribbling headers": (repeating(b"H", 0.02, headers=False), LATE),
+    "dribbling body": (repeating(b"a\n", 0.02), LATE),
+    "cut off": (
+        cut_off,
+        "can't be read: the connection failed (ChunkedEncodingError).",
+    ),
+    "picture": (picture, "is not a text file in UTF-8."),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answer_without_a_file_is_refused_with_the_address_but_no_query(
+    tap: Folder, api: StandIn, files: Files, name: str
 ) -> None:
-    """Also one that always has something to say."""
-    files.answers["/jobs"] = answer
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs", request_timeout=0.3))
-    assert sentence.endswith("can't be read: no answer within 0.3 s.")
-
-
-def test_a_file_that_is_cut_off_is_refused(tap: Folder, files: Files) -> None:
-    """Jobs would be missing."""
-
-    def cut_off(handler: Handler) -> None:
-        handler.start(200, content_length=100)
-        handler.wfile.write(b"a\nb\n")
-
-    files.answers["/jobs"] = cut_off
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs"))
-    assert sentence.endswith("can't be read: the answer was cut off.")
-
-
-def test_a_server_that_is_not_there_is_named_without_the_query(
-    tap: Folder, files: Files
-) -> None:
-    """The messages of requests hold it."""
-    files.shutdown()
-    files.server_close()
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}"))
-    assert f"{files.url}/jobs can't be read: the connection failed" in sentence
-    assert SIGNATURE not in sentence
-
-
-def test_a_file_that_is_not_text_is_refused_without_the_query(
-    tap: Folder, files: Files
-) -> None:
-    """As one on this machine is."""
-
-    def picture(handler: Handler) -> None:
-        handler.start(200)
-        handler.wfile.write(b"\x89PNG\r\n\x1a\n")
-
-    files.answers["/jobs"] = picture
-    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}"))
-    assert "is not a text file in UTF-8" in sentence
-    assert SIGNATURE not in sentence
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "http://example.com/jobs",
-        "http://192.168.0.1/jobs",
-        "file:///etc/passwd",
-        "FILE:///etc/passwd",
-        "local:///etc/passwd",
-        "ftp://127.0.0.1/jobs",
-        "sftp://127.0.0.1/jobs",
-        "github://a:b@/jobs",
-        "memory://jobs",
-        "data://text/plain,a",
-        "reference://x",
-        "gcs://bucket/jobs",
-        "s3a://bucket/jobs",
-        "simplecache::s3://bucket/jobs",
-        "zip://jobs.txt::file:///tmp/jobs.zip",
-        "s3://bucket/jobs::file:///etc/passwd",
-        "s3://zip::file:///tmp/jobs.zip",
-        "az://simplecache::file:///etc/passwd",
-        "https://",
-        "https:///jobs",
-        "https://[::1/jobs",
-        "https://localhost:port/jobs",
-        "https://local host/jobs",
-        "https://localhost/jo\nbs",
-        "https://user:word@localhost/jobs",
-        "s3://key:word@bucket/jobs",
-        "s3://bucket",
-        "s3://bucket/",
-        "gs://",
-        "://",
-    ],
-)
-def test_an_address_that_is_not_allowed_is_refused(
-    tap: Folder, api: StandIn, address: str
-) -> None:
-    """Without a request; and it is not repeated, because it may hold a secret."""
-    sentence = refusal(tap.run(jobs_file=address, job_ids=["a"]))
-    assert "address" in sentence or "must have the form" in sentence
-    assert not any(secret in sentence for secret in ("word@", "passwd", "data:"))
+    files.answers["/jobs"], words = ANSWERS[name]
+    limit = 0.5 if words == LATE else 60
+    url = f"{files.url}/jobs"
+    run = tap.run(jobs_file=f"{url}?{SIGNATURE}", job_ids=["a"], request_timeout=limit)
+    assert refusal(run) == f"`jobs_file`: {url} {words}"
+    assert len(files.asked) <= 6
     assert not api.requests
 
 
-def test_a_path_can_have_colons_and_slashes(tap: Folder, api: StandIn) -> None:
-    """A path that begins with `/`, `./` or `~` is never an address."""
-    add_jobs(api, "a")
-    (tap.path / "s3:").mkdir()
-    path = tap.write("s3:/jobs.txt", "a\n")
-    assert tap.run(jobs_file=str(path).replace("s3:/", "s3://")).status == 0
-
-
-@pytest.mark.parametrize("level", ["info", "debug"])
-def test_no_log_line_holds_the_query(
+@pytest.mark.parametrize("setting", ["jobs_file", "user_jobs_file"])
+def test_file_on_a_web_server_is_read_through_redirects(
     tap: Folder,
     api: StandIn,
     files: Files,
     monkeypatch: pytest.MonkeyPatch,
-    level: str,
+    setting: str,
 ) -> None:
-    """urllib3 logs each address at the level DEBUG."""
-    monkeypatch.setenv("TAP_FULLSTORY_IMPORTS_LOGLEVEL", level)
-    monkeypatch.setenv("LOGLEVEL", level)
-    add_jobs(api, "a")
-    files.answers["/jobs"] = "a\n"
-    run = tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}")
-    assert run.status == 0
-    assert SIGNATURE not in run.stderr
+    """The query reaches the server as it is, and no log line, even for debugging."""
+    monkeypatch.setenv("TAP_FULLSTORY_IMPORTS_LOGLEVEL", "debug")
+    kind = "users" if setting == "user_jobs_file" else "events"
+    tap.streams = ("user_import_jobs" if kind == "users" else "import_jobs",)
+    api.add(Job("a", kind=kind), Job("b", kind=kind))
+    query = f"a=%2B%2F%20&{SIGNATURE}"
+    for number, status in enumerate((301, 302, 303, 307, 308), start=1):
+        to = f"/{number}" if number < 5 else f"{files.url}/x%2Fy.csv?{query}"
+        files.answers[f"/{number - 1}"] = redirect(to, status)
+    files.answers["/x%2Fy.csv"] = "id,job_id\r\n1,a\r\n2,b\r\n"
+    settings: Any = {setting: f"{files.url}/0?{query}"}
+    run = tap.run(**settings)
+    assert run.status == 0, run.errors
+    assert [request.job_id for request in api.requests] == ["a", "b"]
+    assert files.asked == [f"/0?{query}", "/1", "/2", "/3", "/4", f"/x%2Fy.csv?{query}"]
     assert SIGNATURE.partition("=")[2] not in run.stderr
+
+
+def test_server_that_is_not_there_is_named_without_the_query(
+    tap: Folder, files: Files
+) -> None:
+    files.shutdown()
+    files.server_close()
+    sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}"))
+    assert f"{files.url}/jobs can't be read: Connection refused" in sentence
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the server's sockets
 @pytest.mark.parametrize("redirects", [False, True])
-def test_https_is_checked_and_never_left(
+def test_https_is_verified_and_never_left(
     tap: Folder,
     api: StandIn,
     files: Files,
     monkeypatch: pytest.MonkeyPatch,
-    redirects: bool,  # noqa: FBT001
+    redirects: bool,
 ) -> None:
     """A redirect to plain http is refused, also to this machine."""
     add_jobs(api, "a")
@@ -488,38 +392,57 @@ def test_https_is_checked_and_never_left(
         files.answers["/jobs"] = "a\n"
         to = f"{files.url}/jobs"
         server.answers["/jobs"] = redirect(to) if redirects else "a\n"
-        settings: Any = {
-            "jobs_file": f"https://localhost:{server.server_port}/jobs",
-            "request_timeout": 5,
-        }
+        settings: Any = {"jobs_file": f"https://localhost:{server.server_port}/jobs"}
         monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
-        assert "no secure connection" in refusal(tap.run(**settings))
+        assert "certificate verify failed" in refusal(tap.run(**settings))
         bundle = tap.path / "ca.pem"
         authority.cert_pem.write_to_path(str(bundle))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
         run = tap.run(**settings)
         server.shutdown()
     if redirects:
-        assert "redirects to an address that is not https://" in refusal(run)
+        assert refusal(run).endswith(UNSAFE)
         assert not files.asked
     else:
         assert run.status == 0, run.errors
 
 
-# Object stores
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("http://example.com/jobs", "http://192.168.0.1/jobs", "file:///etc/passwd"),
+        *("FILE:///etc/passwd", "local:///etc/passwd", "ftp://127.0.0.1/jobs"),
+        *("sftp://127.0.0.1/jobs", "github://a:b@/jobs", "memory://jobs", "://"),
+        *("data://text/plain,a", "gcs://bucket/jobs", "s3a://bucket/jobs"),
+        *("simplecache::s3://bucket/jobs", "zip://jobs.txt::file:///tmp/jobs.zip"),
+        *("s3://bucket/jobs::file:///etc/passwd", "s3://zip::file:///tmp/jobs.zip"),
+        *("https://", "https:///jobs", "https://[::1/jobs", "https://localhost:x/jobs"),
+        *("https://local host/jobs", "https://localhost/jo\nbs", "https:/127.0.0.1/x"),
+        *("https://user:word@localhost/jobs", "s3://key:word@bucket/jobs", "s3:/b/x"),
+        *("s3://bucket", "s3://bucket/", "gs://", f"s3:/bucket/jobs?{SIGNATURE}"),
+    ],
+)
+def test_address_that_is_not_allowed_is_refused_and_not_shown(
+    tap: Folder, api: StandIn, address: str
+) -> None:
+    assert refusal(tap.run(jobs_file=address, job_ids=["a"])) == (
+        "`jobs_file` must be a path, or an address such as https://host/path,"
+        " s3://bucket/key, gs://bucket/key or az://container/key, without a user name"
+        " or a password."
+    )
+    assert not api.requests
 
 
 @pytest.mark.parametrize(
     ("address", "extra"),
     [("s3://b/x", "s3"), ("gs://b/x", "gcs"), ("az://b/x", "azure")],
 )
-def test_a_missing_extra_is_named(
+def test_missing_extra_is_named_with_the_command_that_installs_it(
     tap: Folder, monkeypatch: pytest.MonkeyPatch, address: str, extra: str
 ) -> None:
-    """With the command that installs it."""
     for module in ("s3fs", "gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, module, None)
-    sentence = refusal(tap.run(jobs_file=f"{address}?{SIGNATURE}"))
-    assert address in sentence
-    assert f"pip install 'tap-fullstory-imports[{extra}]'" in sentence
-    assert SIGNATURE not in sentence
+    assert refusal(tap.run(jobs_file=f"{address}?{SIGNATURE}")) == (
+        f"`jobs_file`: {address} can't be read, because an extra of the tap is missing."
+        f" Install it by `pip install 'tap-fullstory-imports[{extra}]'`."
+    )

@@ -5,41 +5,31 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from tap_fullstory_imports.fullstory.pace import Pace
-from tests.limiters import Bucket, FixedWindow, Limiter, SlidingWindow
+from tests.limiters import Bucket, FixedWindow, Limiter, Shared, SlidingWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     MakeLimiter: TypeAlias = Callable[..., Limiter]
 
-SLIDING = partial(SlidingWindow, 20)
-BUCKET = partial(Bucket, 10, 50)
-FIXED = partial(FixedWindow, 20, 5)
 LIMITERS: dict[str, MakeLimiter] = {
-    "20 in any second": SLIDING,
-    "20 in any second, no Retry-After": partial(SLIDING, retry_after=False),
-    "bucket of 50, 10 a second": BUCKET,
-    "bucket of 50, 10 a second, no Retry-After": partial(BUCKET, retry_after=False),
-    "20 per 5 s": FIXED,
-    "20 per 5 s, no Retry-After": partial(FIXED, retry_after=False),
+    "20 in any second": partial(SlidingWindow, 20),
+    "20 per 5 s": partial(FixedWindow, 20, 5),
+    "bucket of 50, 10 a second": partial(Bucket, 10, 50),
 }
 OTHER_LIMITERS: dict[str, MakeLimiter] = {
     "5 in any second": partial(SlidingWindow, 5),
     "100 in any second": partial(SlidingWindow, 100),
     "bucket of 20, 20 a second": partial(Bucket, 20),
     "bucket of 100, 100 a second": partial(Bucket, 100, 100),
-    "bucket of 10, 1 a second": partial(Bucket, 1, 10),
     "100 per 60 s": partial(FixedWindow, 100, 60),
-    "100 in any 10 s, no Retry-After": partial(
-        SlidingWindow, 100, 10, retry_after=False
-    ),
 }
 USUAL_LATENCY = 0.05, 0.15
 
@@ -49,8 +39,16 @@ class Client:
     """A process with several requests at once and a pace of its own."""
 
     concurrency: int
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace
     in_flight: int = 0
+
+
+class Unpaced(Pace):
+    """Pauses after a 429, and has no rate."""
+
+    def next_start(self, now: float) -> float:
+        """Wait for the end of the pause alone."""
+        return now + self.paused(now)
 
 
 class Simulation:
@@ -68,6 +66,7 @@ class Simulation:
         make_limiter: MakeLimiter,
         *concurrencies: int,
         seed: int = 0,
+        pace: type[Pace] = Pace,
         latency: tuple[float, float] = USUAL_LATENCY,
     ) -> None:
         """Start at 0 with a fresh limiter and a client for each concurrency."""
@@ -75,7 +74,7 @@ class Simulation:
         self.limiter = make_limiter(clock=lambda: self.now)
         self.accepted: list[float] = []
         self.refused = 0
-        self._clients = [Client(concurrency) for concurrency in concurrencies]
+        self._clients = [Client(concurrency, pace()) for concurrency in concurrencies]
         self._dice = random.Random(seed)  # noqa: S311
         self._latency = latency
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -143,29 +142,74 @@ class Simulation:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITERS)
-@pytest.mark.parametrize("concurrency", [4, 8, 16])
+@pytest.mark.parametrize("retry_after", [True, False])
 @pytest.mark.parametrize(
-    ("requests", "seeds", "least_used"), [(400, 8, 0.85), (3000, 2, 0.9)]
+    ("concurrencies", "requests", "seeds"),
+    [
+        ((4,), 600, 2),
+        ((8,), 600, 2),
+        ((32,), 600, 2),
+        ((4,), 3000, 1),
+        ((8,), 3000, 1),
+        ((32,), 3000, 1),
+        ((4, 4, 4, 4), 3000, 1),
+        ((8, 8, 8, 8), 3000, 1),
+    ],
 )
 def test_limit_is_used_and_429_is_rare(
-    name: str, concurrency: int, requests: int, seeds: int, least_used: float
+    name: str,
+    concurrencies: tuple[int, ...],
+    requests: int,
+    seeds: int,
+    *,
+    retry_after: bool,
 ) -> None:
-    """With latencies of 50 to 150 ms."""
-    for seed in range(seeds):
-        run = Simulation(LIMITERS[name], concurrency, seed=seed).run(requests)
-        assert run.used >= least_used
-        assert run.refused_share <= 0.05
+    """One process, or four that share the limit, each with a pace of its own."""
+    make = partial(LIMITERS[name], retry_after=retry_after)
+    runs = [
+        Simulation(make, *concurrencies, seed=seed).run(requests)
+        for seed in range(seeds)
+    ]
+    used = [run.used for run in runs]
+    assert sum(used) / seeds >= 0.85
+    assert min(used) >= 0.82
+    assert sum(run.refused_share for run in runs) / seeds <= 0.05
 
 
-@pytest.mark.parametrize("name", [*LIMITERS, *OTHER_LIMITERS])
+@pytest.mark.parametrize("share", [0.1])
+@pytest.mark.parametrize("retry_after", [True, False])
+@pytest.mark.parametrize("concurrency", [4, 8, 32])
+def test_random_429_costs_at_most_half(
+    share: float, concurrency: int, *, retry_after: bool
+) -> None:
+    """A process without a rate that makes the same pauses shows what is possible."""
+    seconds = {Pace: 0.0, Unpaced: 0.0}
+    for pace in seconds:
+        for seed in range(3):
+            make = partial(Shared, share, seed, retry_after=retry_after)
+            run = Simulation(make, concurrency, seed=seed, pace=pace).run(600)
+            seconds[pace] += run.now
+    assert seconds[Pace] <= 2 * seconds[Unpaced]
+
+
+@pytest.mark.parametrize("retry_after", [True, False])
+@pytest.mark.parametrize("concurrency", [4, 32])
+def test_run_ends_although_most_requests_are_refused(
+    concurrency: int, *, retry_after: bool
+) -> None:
+    """With 60 % of 429 at random, 400 requests are accepted within 3 hours."""
+    make = partial(Shared, 0.6, retry_after=retry_after)
+    assert Simulation(make, concurrency).run(400).now <= 3 * 3600
+
+
+@pytest.mark.parametrize("name", OTHER_LIMITERS)
 @pytest.mark.parametrize("concurrency", [4, 16])
-@pytest.mark.parametrize("latency", [(0.01, 0.01), USUAL_LATENCY, (0.4, 0.6)])
+@pytest.mark.parametrize("latency", [(0.01, 0.01), USUAL_LATENCY])
 def test_other_limits_and_latencies_are_handled(
     name: str, concurrency: int, latency: tuple[float, float]
 ) -> None:
     """The share is of what the limit and the latency allow."""
-    make = {**LIMITERS, **OTHER_LIMITERS}[name]
-    run = Simulation(make, concurrency, latency=latency).run(1000)
+    run = Simulation(OTHER_LIMITERS[name], concurrency, latency=latency).run(1000)
     possible = min(1, concurrency / (sum(latency) / 2) / run.limiter.rate)
     assert run.used >= 0.7 * possible
     assert run.refused_share <= 0.1
@@ -173,95 +217,28 @@ def test_other_limits_and_latencies_are_handled(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITERS)
-def test_clients_share_a_limit(name: str) -> None:
-    """Four processes, each with a pace of its own, use it up and get all through."""
-    run = Simulation(LIMITERS[name], 4, 4, 4, 4).run(3000)
-    assert run.used >= 0.6
-    assert run.refused_share <= 0.1
-
-
-@pytest.mark.parametrize("name", LIMITERS)
-@pytest.mark.parametrize("factor", [2, 5])
-@pytest.mark.parametrize("since", [30, 70])
-def test_risen_limit_is_noticed_within_a_minute(
-    name: str, factor: int, since: int
-) -> None:
-    """A minute later, at least half as many requests again are accepted."""
-    run = Simulation(LIMITERS[name], 16).run(until=since)
+def test_changed_limit_is_noticed(name: str) -> None:
+    """Half as many requests again within 75 s of a rise; few 429 after a fall."""
+    run = Simulation(LIMITERS[name], 8).run(until=70)
     rate = run.limiter.rate
-    run.limiter.rate *= factor
-    run.limiter.burst *= factor
-    run.run(until=since + 70)
-    assert run.rate(since + 60, since + 70) >= 1.5 * rate
-
-
-@pytest.mark.parametrize("name", LIMITERS)
-def test_fallen_limit_is_soon_kept(name: str) -> None:
-    """A tenth of the limit: 20 s later at most one answer in four is a 429."""
-    run = Simulation(LIMITERS[name], 16).run(until=30)
-    run.limiter.rate /= 10
-    run.limiter.burst /= 10
-    run.run(until=50)
+    run.limiter.rate *= 5
+    run.limiter.burst *= 5
+    run.run(until=155)
+    assert run.rate(145, 155) >= 1.5 * rate
+    run.limiter.rate /= 20
+    run.limiter.burst /= 20
+    run.run(until=185)
     accepted, refused = len(run.accepted), run.refused
-    run.run(until=350)
+    run.run(until=485)
     accepted, refused = len(run.accepted) - accepted, run.refused - refused
     assert accepted >= 0.7 * 300 * run.limiter.rate
     assert refused <= accepted / 3
-
-
-@pytest.mark.parametrize(
-    ("make", "least_used"),
-    [
-        (partial(SlidingWindow, 1, 10), 0.5),
-        (partial(FixedWindow, 1, 60), 0.5),
-        (partial(Bucket, 20, 1), 0.1),  # two requests never come close together
-    ],
-)
-@pytest.mark.parametrize("retry_after", [True, False])
-def test_limit_of_one_request_never_stalls(
-    make: MakeLimiter, least_used: float, *, retry_after: bool
-) -> None:
-    """Neither with nor without Retry-After."""
-    run = Simulation(partial(make, retry_after=retry_after), 16).run(50)
-    assert run.used >= least_used
-
-
-def test_drained_bucket_slows_no_later_request() -> None:
-    """A run that begins with a drained bucket is not slow for it."""
-
-    def make_drained(**options: Callable[[], float]) -> Limiter:
-        bucket = Bucket(20, 20, **options)
-        while bucket.refuse() is None:
-            pass
-        return bucket
-
-    assert Simulation(make_drained, 16).run(400).used >= 0.8
-
-
-def limited(rate: float = 20) -> Pace:
-    """Return a pace that has met a limit at 0; its pause ends at 1."""
-    pace = Pace()
-    for number in range(int(rate)):
-        go_ahead(pace, (number + 0.5) / rate - 1)
-    pace.start(0)
-    pace.refused(0, 0, 1)
-    return pace
 
 
 def go_ahead(pace: Pace, now: float) -> None:
     """Let a request start and be accepted."""
     pace.start(now)
     pace.answered(now)
-
-
-def test_no_limit_before_the_first_429() -> None:
-    """A request may always start at once."""
-    pace = Pace()
-    for number in range(1000):
-        now = number * 1e-6
-        assert pace.next_start(now) <= now
-        pace.start(now)
-        pace.answered(now)
 
 
 def test_requests_in_flight_double_every_second() -> None:
@@ -306,16 +283,6 @@ def test_429_without_retry_after_pauses_longer_each_time(asked: float | None) ->
     assert pace.paused(now) == 1
 
 
-def test_one_request_goes_ahead_after_a_pause() -> None:
-    """The others follow its answer, or a second later."""
-    pace = limited()
-    assert pace.next_start(1) == 1
-    pace.start(1)
-    assert pace.next_start(1) == 2
-    pace.answered(1)
-    assert pace.next_start(1) < 1.1
-
-
 def test_answers_in_flight_at_a_pause_change_little() -> None:
     """Neither a 429 nor another answer to an earlier request ends the pause."""
     pace = Pace()
@@ -328,41 +295,18 @@ def test_answers_in_flight_at_a_pause_change_little() -> None:
     assert pace.refused_for(1.1) == 1
 
 
-def test_rate_falls_then_stays_then_doubles() -> None:
-    """95 % of the limit within 3 % for 40 s, twice as much after a minute."""
-    pace = limited(20)
-    go_ahead(pace, 1)
-    rates = {}
-    now = 1.0
-    while now < 62:
-        start = pace.next_start(now)
-        rates[round(now)] = 1 / (start - now)
-        now = start
-        go_ahead(pace, now)
-    for second in (2, 20, 40):
-        assert rates[second] == pytest.approx(19, rel=0.04)
-    assert rates[61] == pytest.approx(38, rel=0.1)
-
-
 @pytest.mark.parametrize("idle", [10, 3600, 1e6])
 def test_idle_time_does_not_raise_the_rate(idle: float) -> None:
     """Only time counts in which requests had to wait for the pace."""
-    pace = limited()
+    pace = Pace()
+    for number in range(20):
+        go_ahead(pace, number / 20 - 1)
+    pace.start(0)
+    pace.refused(0, 0, 1)
     go_ahead(pace, 1)
     gap = pace.next_start(1) - 1
     for now in (1 + idle, 1 + 2 * idle):
         go_ahead(pace, now)
         second = max(now, pace.next_start(now))  # may make up for one gap
         go_ahead(pace, second)
-        assert pace.next_start(second) - second == pytest.approx(gap, rel=0.05)
-
-
-def test_429_while_few_requests_are_made_keeps_a_quarter_of_the_rate() -> None:
-    """Others may have used up the limit: that says little about its height."""
-    pace = limited(20)
-    for now in (1, 10, 20):
-        go_ahead(pace, now)
-    pace.start(30)
-    pace.refused(30, 30, 1)
-    go_ahead(pace, 31)
-    assert pace.next_start(31) - 31 < 0.3
+        assert pace.next_start(second) - second == pytest.approx(gap, rel=0.06)

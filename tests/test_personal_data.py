@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from yaml import safe_load
@@ -15,24 +14,17 @@ from tests.project import Project, blocks
 from tests.stand_in import StandIn, make_failed_users, make_users
 from tests.streams import NAMES, job_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.harness import Folder
-    from tests.postgres_server import Postgres
-
 SALT = "a secret"
 USERS, FAILED = make_users(30), make_failed_users(30)
 
 
-def example() -> dict[str, Any]:
+def example():
     """The README's example."""
     (text,) = blocks("Personal data", "yaml")
-    parsed: dict[str, Any] = safe_load(text.replace("$EMAIL_SALT", SALT))
-    return parsed
+    return safe_load(text.replace("$EMAIL_SALT", SALT))
 
 
-def catalog(patterns: list[str]) -> dict[str, Any]:
+def catalog(patterns):
     """The catalog that Meltano makes of the patterns of `select`."""
     made = selecting(*NAMES)
     for entry in made["streams"]:
@@ -43,7 +35,7 @@ def catalog(patterns: list[str]) -> dict[str, Any]:
     return made
 
 
-def check(imported: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+def check(imported, failed):
     """Names and failed requests are gone, addresses are hashed, the rest is there."""
     hashes = [
         hashlib.sha256(f"{SALT}{row['email']}".encode()).hexdigest()
@@ -61,9 +53,7 @@ def check(imported: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
         assert "user" not in row
 
 
-def test_readme_example_leaves_fields_out_and_hashes_the_email(
-    tap: Folder, api: StandIn
-) -> None:
+def test_readme_example_leaves_fields_out_and_hashes_the_email(tap, api):
     """Neither stdout nor the log holds a name or an address."""
     api.add(job_of("users", "a", 30))
     settings = example()
@@ -78,9 +68,7 @@ def test_readme_example_leaves_fields_out_and_hashes_the_email(
     assert not [name for name in names if name in told]
 
 
-def test_log_of_a_plain_run_holds_no_name_and_no_address(
-    tap: Folder, api: StandIn
-) -> None:
+def test_log_of_a_plain_run_holds_no_name_and_no_address(tap, api):
     """Not even when jobs fail."""
     tap.streams = NAMES
     api.add(job_of("users", "a", 30), job_of("users", "b", 30, total=99, imports=98))
@@ -92,7 +80,7 @@ def test_log_of_a_plain_run_holds_no_name_and_no_address(
 
 
 @pytest.mark.e2e
-def test_readme_example_works_in_meltano(tmp_path: Path, postgres: Postgres) -> None:
+def test_readme_example_works_in_meltano(tmp_path, postgres):
     """As it is, in the tap's definition."""
     project = Project(tmp_path / "project")
     streams = ("imported_users order by user_index", "user_import_errors order by 1, 2")

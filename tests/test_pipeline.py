@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import FreshProject, Project, exact
+from tests.project import TAP, FreshProject, Project, exact, settings_for
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.postgres_server import Postgres
 
@@ -53,7 +52,6 @@ class Pipeline:
         self,
         *job_ids: str,
         schema: str = "fullstory",
-        options: tuple[str, ...] = (),
         **settings: str,
     ) -> subprocess.CompletedProcess[str]:
         """Load jobs into a schema, with a state of its own."""
@@ -61,7 +59,7 @@ class Pipeline:
         return self._project.run_pipeline(
             self._api,
             *job_ids,
-            options=(f"--state-id-suffix={schema}", *options),
+            options=(f"--state-id-suffix={schema}",),
             settings={**self._postgres.settings, **settings},
         )
 
@@ -80,9 +78,7 @@ def pipeline(project: Project, postgres: Postgres, api: StandIn) -> Pipeline:
 class TestPipeline:
     """The runs of one project, one after the other."""
 
-    def test_second_run_reads_only_a_new_job(
-        self, pipeline: Pipeline, api: StandIn
-    ) -> None:
+    def test_second_run_reads_only_a_new_job(self, pipeline, api):
         """By the state that Meltano keeps."""
         done = pipeline.run("whole", "partly")
         assert done.returncode == 0, done.stderr
@@ -93,9 +89,7 @@ class TestPipeline:
         assert {request.job_id for request in api.requests} == {"new"}
         assert pipeline.counts() == {"new": 5, "partly": 20, "whole": 250}
 
-    def test_failed_job_fails_the_pipeline(
-        self, pipeline: Pipeline, api: StandIn
-    ) -> None:
+    def test_failed_job_fails_the_pipeline(self, pipeline, api):
         """And says which job, while the others have arrived."""
         api.add(Job("good", rows=ROWS[:3]))
         done = pipeline.run("gone", "good")
@@ -103,19 +97,46 @@ class TestPipeline:
         assert "Job gone failed" in done.stdout + done.stderr
         assert pipeline.counts()["good"] == 3
 
-    def test_full_refresh_reads_all_again(
-        self, pipeline: Pipeline, api: StandIn
-    ) -> None:
-        """The rows are overwritten, not doubled."""
-        api.clear()
-        done = pipeline.run("whole", options=("--full-refresh",))
-        assert done.returncode == 0, done.stderr
-        assert len(api.asked("whole", "imports")) == 3
-        assert pipeline.counts()["whole"] == 250
+    @pytest.mark.parametrize("command", ["run", "el"])
+    def test_job_that_a_full_refresh_could_not_read_is_read_by_the_next_run(
+        self, pipeline, project, postgres, api, command
+    ):
+        """Meltano replaces the list in its state, so the job is not in it any more."""
+        schema, names = f"emptied_{command}", ("first", "late", "last")
+        jobs = [Job(name, rows=ROWS[:5]) for name in names]
+        option = "state-id-suffix" if command == "run" else "state-id"
 
-    def test_100_jobs_log_at_most_30_lines(
-        self, pipeline: Pipeline, api: StandIn
-    ) -> None:
+        def load(*more: str) -> set[str]:
+            """Run it; return the jobs whose events have been asked for."""
+            api.clear()
+            done = project.run(
+                *(
+                    "meltano",
+                    command,
+                    f"--{option}={schema}",
+                    *more,
+                    TAP,
+                    "target-postgres",
+                ),
+                **settings_for(api, *names),
+                **postgres.settings,
+                TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA=schema,
+                TAP_FULLSTORY_IMPORTS_JOB_WAIT_TIMEOUT="0",
+            )
+            assert done.returncode == 0, done.stderr
+            return {request.job_id for request in api.requests}
+
+        api.add(*jobs)
+        assert load() == {*names}
+        postgres.execute(f"delete from {schema}.imported_events")  # noqa: S608
+        api.add(Job("late", rows=ROWS[:5], processing=-1))
+        assert load("--full-refresh") == {*names}
+        assert pipeline.counts(schema) == {"first": 5, "last": 5}
+        api.add(*jobs)
+        assert load() == {"late"}
+        assert pipeline.counts(schema) == dict.fromkeys(names, 5)
+
+    def test_100_jobs_log_at_most_30_lines(self, pipeline, api):
         """Meltano, the tap and the target together, beside warnings and metrics."""
         names = [f"one of many {number}" for number in range(100)]
         api.add(*(Job(name, rows=ROWS[:5]) for name in names))
@@ -128,8 +149,8 @@ class TestPipeline:
         assert len(shown) <= 30, "\n".join(shown)
 
     def test_flattened_rows_have_a_typed_column_for_each_field(
-        self, pipeline: Pipeline, postgres: Postgres
-    ) -> None:
+        self, pipeline, postgres
+    ):
         """An object whose fields the schema does not name becomes JSON text."""
         done = pipeline.run(
             "whole",
@@ -161,8 +182,8 @@ class TestPipeline:
         assert [exact(row) for row in loaded] == [flat(event) for event in ROWS]
 
     def test_stream_map_renames_filters_and_makes_a_typed_column(
-        self, pipeline: Pipeline, postgres: Postgres
-    ) -> None:
+        self, pipeline, postgres
+    ):
         """On the way into a new table."""
         shape = {
             "imported_events": {
@@ -195,8 +216,8 @@ class TestPipeline:
         assert kind == {"data_type": "bigint"}
 
     def test_project_that_only_copies_the_plugins_loads_every_batch(
-        self, postgres: Postgres, api: StandIn, tmp_path: Path
-    ) -> None:
+        self, postgres, api, tmp_path
+    ):
         """In batches of three rows, in production."""
         names = [f"job-{number}" for number in range(7)]
         api.add(*(Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names))
@@ -226,9 +247,7 @@ VIEW = r"fullstory_event_support_ticket +5,062 rows\n.* id bigint, priority"
 class TestDemo:
     """The program of `make demo`, run after run."""
 
-    def test_own_server_gets_what_the_demo_loads(
-        self, project: Project, postgres: Postgres
-    ) -> None:
+    def test_own_server_gets_what_the_demo_loads(self, project, postgres):
         """In schemas of the demo, and without a server of its own."""
         done = project.run(*DEMO, **postgres.settings)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -241,9 +260,7 @@ class TestDemo:
         )
         assert postgres.query(tickets) == [{"count": 5062}]
 
-    def test_second_run_asks_for_nothing(
-        self, project: Project, postgres: Postgres
-    ) -> None:
+    def test_second_run_asks_for_nothing(self, project, postgres):
         """And says so. No line is one of Singer's own."""
         done = project.run(*DEMO, **postgres.settings)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -253,7 +270,7 @@ class TestDemo:
         assert re.search(VIEW, done.stdout)
         assert not re.search("METRIC|SCHEMA|Skipping|\\x1b", done.stdout)
 
-    def test_embedded_server_is_loaded_and_stopped(self, project: Project) -> None:
+    def test_embedded_server_is_loaded_and_stopped(self, project):
         """Then `make psql` starts it for as long as psql runs."""
         done = project.run(*DEMO)
         assert done.returncode == 0, done.stdout + done.stderr

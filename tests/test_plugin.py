@@ -150,7 +150,7 @@ def test_every_line_of_the_example_of_an_environment_is_a_setting(api: StandIn) 
     environment |= settings_for(api, "a")
     done = run(["--config=ENV"], environment=environment)
     assert done.status == 0, done.stderr
-    assert done.completed() == {"a": 2}
+    assert {*done.completed()} == {"a"}
 
 
 # A project of a user's own

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from tests.harness import Folder, Run
     from tests.stand_in import StandIn
 
-JSONL = {"format": "jsonl", "compression": "gzip"}
 STREAMS = ("imported_events", "import_errors", "import_jobs")
+NOTHING_LEFT = (
+    "`stream_maps` leaves nothing of `imported_events`. To leave the stream out,"
+    " deselect it."
+)
+NO_ROOT = "`batch_config.storage.root` is missing."
+COMBINED = (
+    "`batch_config` can't be combined with `stream_maps` or `flattening_enabled`. Leave"
+    " one of them out."
+)
+SIZE = "`batch_config.batch_size` must be a whole number, at least 1."
 
 
 @pytest.fixture(autouse=True)
@@ -31,36 +40,68 @@ def refusal(run: Run) -> str:
     assert run.status == 1
     assert not run.of_type("RECORD")
     assert not run.of_type("BATCH")
-    assert not any(
-        bookmark.get("completed_jobs")
-        for state in run.states
-        for bookmark in state.get("bookmarks", {}).values()
-    )
+    states = [
+        bookmark for state in run.states for bookmark in state["bookmarks"].values()
+    ]
+    assert not any(bookmark.get("completed_jobs") for bookmark in states)
     [sentence] = run.errors
     return sentence
 
 
-# Stream maps
+def batches(**changed: Any) -> dict[str, Any]:
+    """A `batch_config` with a part that is changed, or that is left out if None."""
+    whole = {
+        "encoding": {"format": "jsonl"},
+        "storage": {"root": "file:///x"},
+        **changed,
+    }
+    return {key: value for key, value in whole.items() if value is not None}
 
 
-@pytest.mark.parametrize(
-    ("streams", "maps"),
-    [
-        (("imported_events",), {"imported_events": None}),
-        (STREAMS, {"imported_events": None}),
-        (STREAMS, {"imported_events": "__NULL__"}),
-        (STREAMS, {"imported_*": None}),
-        (STREAMS, {"import_errors": {}, "import_jobs": {}, "__else__": None}),
-    ],
-)
-def test_map_that_removes_a_selected_stream_is_refused(
-    tap: Folder, api: StandIn, streams: tuple[str, ...], maps: dict[str, Any]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"stream_maps": {"imported_events": None}}, NOTHING_LEFT),
+    ({"stream_maps": {"imported_events": "__NULL__"}}, NOTHING_LEFT),
+    ({"stream_maps": {"imported_*": None}}, NOTHING_LEFT),
+    ({"stream_maps": {"import_errors": {}, "__else__": None}}, NOTHING_LEFT),
+    ({"stream_maps": {"__else__": "x"}}, "`stream_maps` is not of the right form."),
+    (
+        {"stream_maps": {"imported_events": 5}},
+        "`stream_maps` is not of the right form.",
+    ),
+    ({"batch_config": batches(storage=None)}, "`batch_config.storage` is missing."),
+    ({"batch_config": batches(encoding=None)}, "`batch_config.encoding` is missing."),
+    ({"batch_config": batches(storage={})}, NO_ROOT),
+    ({"batch_config": batches(batch_size=0)}, SIZE),
+    ({"batch_config": batches(batch_size=-1)}, SIZE),
+    (
+        {"batch_config": batches(encoding={"format": "parquet"})},
+        "`batch_config.encoding.format` must be `jsonl`.",
+    ),
+    (
+        {"batch_config": batches(encoding={"format": "jsonl", "compression": "none"})},
+        "`batch_config.encoding.compression` must be `gzip`.",
+    ),
+    (
+        {"batch_config": batches(storage={"root": "x", "prefixx": "y"})},
+        "There is no setting `prefixx` in `batch_config.storage`.",
+    ),
+    (
+        {"batch_config": batches(batch_sizes=5)},
+        "There is no setting `batch_sizes` in `batch_config`.",
+    ),
+    (
+        {"batch_config": batches(), "flattening_enabled": True},
+        COMBINED,
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), REFUSED)
+def test_extra_that_cannot_be_used_is_refused_before_any_request(
+    tap: Folder, api: StandIn, settings: dict[str, Any], sentence: str
 ) -> None:
-    """It would write nothing and bookmark everything; deselecting does not."""
-    tap.streams = streams
-    sentence = refusal(tap.run(job_ids=["a"], stream_maps=maps))
-    for text in ("`stream_maps`", "imported_events", "deselect"):
-        assert text in sentence
+    tap.streams = STREAMS
+    assert refusal(tap.run(job_ids=["a"], **settings)) == sentence
     assert not api.requests
 
 
@@ -74,7 +115,6 @@ def test_map_that_removes_a_selected_stream_is_refused(
 def test_map_that_removes_only_streams_that_are_not_selected_is_accepted(
     tap: Folder, maps: dict[str, Any]
 ) -> None:
-    """Nothing is lost."""
     run = tap.run(job_ids=["a"], stream_maps=maps)
     assert run.status == 0
     assert len(run.records()) == 3
@@ -94,42 +134,14 @@ def test_map_that_fails_on_a_row_is_an_error_without_the_row(
     assert "private-name" not in sentence
 
 
-# Batches
-
-
-@pytest.mark.parametrize(
-    ("changed", "name"),
-    [
-        ({"batch_size": 0}, "batch_size"),
-        ({"batch_size": -1}, "batch_size"),
-        ({"batch_size": "many"}, "batch_size"),
-        ({"encoding": {"format": "parquet"}}, "jsonl"),
-        ({"storage": None}, "storage"),
-        ({"encoding": None}, "encoding"),
-        ({"storage": {}}, "root"),
-        ({"storage": {"root": "x", "prefixx": "y"}}, "`prefixx`"),
-        ({"batch_sizes": 5}, "`batch_sizes`"),
-    ],
-)
-def test_batch_config_that_cannot_be_used_is_refused_by_its_part(
-    tap: Folder, api: StandIn, changed: dict[str, Any], name: str
-) -> None:
-    """Before any request."""
-    whole = {"encoding": JSONL, "storage": {"root": tap.path.as_uri()}, **changed}
-    config = {key: value for key, value in whole.items() if value is not None}
-    sentence = refusal(tap.run(job_ids=["a"], batch_config=config))
-    assert "`batch_config" in sentence
-    assert name in sentence
-    assert not api.requests
-
-
 def test_batch_folder_that_cannot_be_made_is_an_error_with_its_path(
     tap: Folder,
 ) -> None:
     """For example below a file."""
     root = (tap.write("file", "") / "folder").as_uri()
-    config = {"encoding": JSONL, "storage": {"root": root}}
-    sentence = refusal(tap.run(job_ids=["a"], batch_config=config))
+    sentence = refusal(
+        tap.run(job_ids=["a"], batch_config=batches(storage={"root": root}))
+    )
     assert "`batch_config" in sentence
     assert "file/folder" in sentence
 
@@ -139,13 +151,10 @@ def test_batches_on_s3_without_s3fs_are_an_error_that_names_the_package(
 ) -> None:
     """Whether it is installed on this machine or not."""
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    config = {"encoding": JSONL, "storage": {"root": "s3://bucket/folder"}}
+    config = batches(storage={"root": "s3://bucket/folder"})
     sentence = refusal(tap.run(job_ids=["a"], batch_config=config))
     assert "`batch_config" in sentence
     assert "s3fs" in sentence
-
-
-# Flattening
 
 
 @pytest.mark.parametrize("length", [1, 6, 7, 11, 12])

@@ -12,7 +12,6 @@ from tests.stand_in import Job, StandIn, make_events
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 JOBS = [f"job-{number}" for number in range(8)]
@@ -32,9 +31,9 @@ def run(
     return project.run("bash", "-euc", commands, **settings)
 
 
-def test_a_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
-    tmp_path: Path, postgres: Postgres
-) -> None:
+def test_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
+    tmp_path, postgres
+):
     """From an empty database and the first start of Meltano on."""
     project = Project(tmp_path / "project")
     path = project.path / "job-ids.txt"

@@ -1,53 +1,52 @@
-"""The results of Fullstory's batch import jobs, without Singer.
+"""Fullstory's API: what one request needs, and what its answer means.
 
-To read what one job has imported:
-
->>> from tap_fullstory_imports import fullstory
->>> client = fullstory.Client(api_key, url)
->>> events = fullstory.Endpoint("events", "imports")
->>> jobs = [fullstory.Job(events, "abc123")]
->>> reader = fullstory.Reader(jobs, client, fullstory.Policy())
->>> for event in reader.events():
-...     if isinstance(event, fullstory.PageRead):
-...         print(*(row["name"] for row in event.rows))
-...     elif isinstance(event, fullstory.JobEnded):
-...         print(event.outcome, event.job.rows)
-
-The package imports nothing of Singer but the base class of a paginator.
+`Api` sends many requests side by side by the hooks of their streams, and tries again
+what may pass. An answer becomes a `Page` or a `Status`, or an error with a sentence for
+the user.
 """
 
 from __future__ import annotations
 
-from tap_fullstory_imports.fullstory import clock
-from tap_fullstory_imports.fullstory.client import API_URL, Client, Endpoint
-from tap_fullstory_imports.fullstory.errors import FullstoryError, StopError
-from tap_fullstory_imports.fullstory.events import (
-    Event,
-    JobEnded,
-    PageRead,
-    Trouble,
-    Waiting,
+from tap_fullstory_imports.fullstory.answers import (
+    AccessError,
+    FullstoryError,
+    JobError,
+    MissingJobError,
+    NotReadyError,
+    RetriableError,
+    StopError,
 )
-from tap_fullstory_imports.fullstory.job import Job, Outcome, Policy, Step
-from tap_fullstory_imports.fullstory.reader import Reader
-from tap_fullstory_imports.fullstory.verdict import FINAL_STATUSES
+from tap_fullstory_imports.fullstory.api import Api
+from tap_fullstory_imports.fullstory.pages import (
+    Page,
+    Row,
+    Status,
+    count,
+    decode,
+    page_of,
+    status_of,
+)
+from tap_fullstory_imports.fullstory.session import Sessions
+from tap_fullstory_imports.fullstory.stream import JobStream
+from tap_fullstory_imports.fullstory.threads import Thread
 
 __all__ = [
-    "API_URL",
-    "FINAL_STATUSES",
-    "Client",
-    "Endpoint",
-    "Event",
+    "AccessError",
+    "Api",
     "FullstoryError",
-    "Job",
-    "JobEnded",
-    "Outcome",
-    "PageRead",
-    "Policy",
-    "Reader",
-    "Step",
+    "JobError",
+    "JobStream",
+    "MissingJobError",
+    "NotReadyError",
+    "Page",
+    "RetriableError",
+    "Row",
+    "Sessions",
+    "Status",
     "StopError",
-    "Trouble",
-    "Waiting",
-    "clock",
+    "Thread",
+    "count",
+    "decode",
+    "page_of",
+    "status_of",
 ]

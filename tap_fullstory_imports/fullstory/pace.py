@@ -1,68 +1,55 @@
-"""How fast requests may follow each other: one gate for all threads and streams."""
+"""How fast requests may follow each other: finds a rate limit from 429 answers."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections import deque
-from contextlib import suppress
 
 FIRST_IN_FLIGHT = 8
-OWN_WAIT = 1.0
 LONGEST_OWN_WAIT = 60.0
-PROBE_SECONDS = 1.0
-COUNTED_SECONDS = 1.0, 10.0
-STARTS_KEPT = 10_000
-SAFE_SHARE = 0.95
+LONGEST_COUNT = 10.0  # seconds
+SAFE_SHARE = 0.96
 LEAST_SHARE = 0.25  # of the rate before
-LEAST_RATE = 0.05  # requests a second
-LEAST_ACCEPTED = 5
-SETTLED_SECONDS = 20.0
-DOUBLED_SECONDS = 60.0
+LEAST_RATE = 1.0  # requests a second; longer gaps are left to the pauses
+SETTLED_SECONDS, DOUBLED_SECONDS = 25.0, 70.0
+LIMITED_SHARE = 0.5  # of those answers
+VERDICT_ANSWERS = 10
+MOST_IN_VAIN = 16
 
 
 class Pace:
     """Finds the rate limit, which nobody publishes, from the 429 answers.
 
-    Before the first 429 there is no rate, but at most 8 requests are in flight in the
-    first second, 16 in the next, and so on. A 429 pauses all requests for as long as it
-    asks (1, 2, 4 … 60 s if it does not say), and then one request goes ahead of the
-    others. From then on the rate is 95 % of what was accepted before the 429, counted
-    over as many seconds as the pause lasts, and it hardly changes for 40 s before it
-    grows, to twice as much after a minute without a 429.
+    A 429 pauses all requests: for as long as it asks, otherwise 1, 2, 4 … 60 s. The
+    answers to requests that started after the refused one then tell its cause. If most
+    of them are 429 too (of the last 10 such answers), a limit is reached: the new rate
+    is 96 % of what was accepted in the seconds before, as many as the pause lasts. If
+    most were accepted, others have used up the limit: the rate stays what it was.
 
-    Every `start` must be followed by one call of `answered` or `refused`. Not
-    thread-safe: callers share a lock. All times are seconds of one monotonic clock.
+    The rate hardly changes for 45 s and doubles within 70 s. If 16 pauses in a row come
+    sooner than 25 s after each other, a lower rate does not help, so it is dropped.
+    Without a rate, 8 requests are in flight in the first second, 16 in the next …
+
+    Every `start` needs one `answered` or `refused`. All times are seconds of one clock.
     """
 
     def __init__(self) -> None:
         """Start without a rate."""
         self._rate: float | None = None
-        self._rate_before: float | None = None  # at the last 429
+        self._rate_before: float | None = None  # at the last 429, without its growth
+        self._grown_rate: float | None = None  # at the last 429
         self._rated_at = 0.0
-        self._starts: deque[float] = deque(maxlen=STARTS_KEPT)  # except refused ones
-        self._last_start = -math.inf
-        self._in_flight = 0
-        self._opened_at: float | None = None
-        self._paused_until = -math.inf
-        self._is_probing = False
-        # The 429 answers since a request was last accepted:
-        self._refusals = 0
-        self._refused_start = 0.0
-        self._refused_at = -math.inf
-        self._waits = 0.0
-        self._counted_seconds = 0.0
-        self._is_first_limit = True
+        self._accepted: deque[float] = deque(maxlen=2_000)  # when they started
+        self._last_start = self._opened_at = self._paused_until = -math.inf
+        self._in_flight = self._refusals = self._in_vain = 0
+        self._first_refused = self._refused_at = -math.inf
+        self._counted_seconds = 1.0
+        self._refused_share, self._answers = 1.0, 1  # of those that tell the cause
 
     def next_start(self, now: float) -> float:
-        """Return when the next request may start; a time in the past means at once.
-
-        An answer may bring that time forward.
-        """
+        """Return when the next request may start; an answer may bring it forward."""
         start = self._last_start + self._gap(now)
-        if self._is_probing and self._last_start >= self._paused_until:
-            start = max(start, self._last_start + PROBE_SECONDS)
-        elif self._rate is None and self._opened_at is not None:
+        if self._rate is None:
             doublings = math.ceil(math.log2((self._in_flight + 1) / FIRST_IN_FLIGHT))
             start = self._opened_at + max(0, doublings)
         return max(self._paused_until, start)
@@ -73,13 +60,11 @@ class Pace:
         due = max(self._paused_until, self._last_start + gap)
         # A late request passes its delay on to the next one, up to one gap.
         self._last_start = max(due, now - gap)
-        if self._rate is not None:
-            # Time in which no request had to wait says nothing about the limit.
-            self._rated_at += self._last_start - due
-        self._starts.append(now)
-        self._in_flight += 1
-        if self._opened_at is None:
+        if math.isinf(self._opened_at):
             self._opened_at = now
+        elif self._rate is not None:  # the rate grows only while requests wait for it
+            self._rated_at += self._last_start - due
+        self._in_flight += 1
 
     def paused(self, now: float) -> float:
         """Return the seconds until a pause after a 429 ends; 0 if there is no pause."""
@@ -90,87 +75,67 @@ class Pace:
         return now - self._refused_at if self._refusals else 0.0
 
     def answered(self, started: float) -> None:
-        """Note that a request ended with anything but a 429.
-
-        Args:
-            started: When the request started.
-        """
+        """Note that a request, started then, ended with anything but a 429."""
         self._in_flight -= 1
+        self._accepted.append(started)
         if started >= self._paused_until:
             self._refusals = 0
-            self._is_probing = False
+        elif started >= self._first_refused:
+            self._note_cause(0)
+            self._set_rate()
 
     def refused(self, now: float, started: float, asked: float | None = None) -> None:
-        """Note a 429: pause all requests and set the rate.
-
-        Args:
-            now: The time of the answer.
-            started: When the request started.
-            asked: The seconds to wait, if the answer names any.
-        """
+        """Note a 429 to a request, started then, that asks for a pause in seconds."""
         self._in_flight -= 1
-        with suppress(ValueError):
-            self._starts.remove(started)
         if started < self._paused_until:  # it was in flight when the pause began
-            self._refused_start = min(self._refused_start, started)
             self._paused_until = max(self._paused_until, now + (asked or 0.0))
+            self._first_refused = min(self._first_refused, started)
+            self._note_cause(1)
         else:
-            self._pause(now, started, asked)
-        self._is_probing = True
-        self._opened_at = None
-        self._rated_at = self._paused_until
+            if not self._refusals:
+                self._begin_pauses(now, started)
+            pause = asked or min(LONGEST_OWN_WAIT, 2.0**self._refusals)
+            self._refusals += 1
+            # The limit may have ended at any time during a wait of our own.
+            seconds = now - self._refused_at + (asked or pause / 2)
+            self._counted_seconds = min(max(1.0, seconds), LONGEST_COUNT)
+            self._paused_until = now + pause
         self._set_rate()
 
-    def _pause(self, now: float, started: float, asked: float | None) -> None:
-        if not self._refusals:
-            self._is_first_limit = math.isinf(self._refused_at)
-            self._refused_start, self._refused_at = started, now
-            self._rate_before = self._rate_at(started)
-            self._waits = 0.0
-        own = min(LONGEST_OWN_WAIT, OWN_WAIT * 2**self._refusals)
-        self._refusals += 1
-        # The limit may have ended at any time during a wait of our own.
-        self._counted_seconds = self._waits + (asked or own / 2)
-        self._waits += asked or own
-        self._paused_until = now + (asked or own)
+    def _begin_pauses(self, now: float, started: float) -> None:
+        is_soon = now - self._rated_at < SETTLED_SECONDS
+        self._in_vain = self._in_vain % MOST_IN_VAIN + 1 if is_soon else 0
+        self._refused_at, self._first_refused = now, started
+        self._rate_before, self._grown_rate = self._rate, self._rate_at(started)
+        for at in self._accepted:
+            if at >= started:
+                self._note_cause(0)
+
+    def _note_cause(self, is_refused: int) -> None:
+        self._answers = min(self._answers + 1, VERDICT_ANSWERS)
+        self._refused_share += (is_refused - self._refused_share) / self._answers
 
     def _set_rate(self) -> None:
-        least, most = COUNTED_SECONDS
-        seconds = min(max(least, self._counted_seconds), most)
-        accepted = self._most_accepted(seconds)
-        before = self._rate_before
-        if before is not None:
-            # One more, because a count of whole requests is rounded down. A 429 that
-            # comes when few requests are made says little, so it can't stop them all.
-            limit = min(before, (accepted + 1) / seconds)
-            limit = max(limit, LEAST_SHARE * before)
-        elif accepted < LEAST_ACCEPTED and self._is_first_limit:
-            # Others had used up the limit before, so it is unknown how high it is.
+        self._rated_at = self._paused_until
+        since = self._first_refused - self._counted_seconds
+        # One more, because a count of whole requests is rounded down.
+        limit = (sum(at > since for at in self._accepted) + 1) / self._counted_seconds
+        if self._in_vain == MOST_IN_VAIN:
             self._rate = None
-            return
+        elif self._refused_share <= LIMITED_SHARE:
+            self._rate = self._rate_before
         else:
-            limit = max(accepted, LEAST_ACCEPTED) / seconds
-        self._rate = max(LEAST_RATE, SAFE_SHARE * limit)
-
-    def _most_accepted(self, seconds: float) -> int:
-        """Count the requests of the busiest period of so many seconds, lately."""
-        recent = [at for at in self._starts if at > self._refused_start - seconds]
-        return max(
-            (
-                number - bisect_right(recent, at - seconds)
-                for number, at in enumerate(recent, start=1)
-            ),
-            default=0,
-        )
+            if before := self._grown_rate:
+                limit = max(LEAST_SHARE * before, min(before, limit))
+            self._rate = max(LEAST_RATE, SAFE_SHARE * limit)
 
     def _gap(self, now: float) -> float:
         rate = self._rate_at(now)
         return 1 / rate if rate else 0.0
 
     def _rate_at(self, now: float) -> float | None:
-        """Return the rate: first 3 % lower, equal after 20 s, double after 60 s."""
+        """Return the rate: first 5 % lower, equal after 25 s, double after 70 s."""
         if self._rate is None:
             return None
-        seconds = max(0.0, now - self._rated_at)
-        stretch = DOUBLED_SECONDS - SETTLED_SECONDS
-        return self._rate * (1 + ((seconds - SETTLED_SECONDS) / stretch) ** 5)
+        seconds = max(0.0, now - self._rated_at) - SETTLED_SECONDS
+        return self._rate * (1 + (seconds / (DOUBLED_SECONDS - SETTLED_SECONDS)) ** 5)

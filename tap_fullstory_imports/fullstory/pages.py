@@ -1,196 +1,186 @@
-"""An answer's bytes as a page: read once, its numbers and texts as they came."""
+"""An answer's bytes as a page or a status. The values of rows stay JSON.
+
+A value is JSON, bytes as they came (`msgspec.Raw`), until somebody needs what is in it.
+So every number keeps its digits and every text its escapes. There is one exception: NUL
+and unpaired surrogates, which no database stores, become U+FFFD.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
-from dataclasses import dataclass
+import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
 
 import msgspec
 
-from tap_fullstory_imports.fullstory.verdict import FINAL_STATUSES
+from tap_fullstory_imports.fullstory.answers import JobError, RetriableError
 
 if TYPE_CHECKING:
     import requests
 
-_CHUNK_BYTES = 8 * 1024  # the texts of larger ones leave holes in the heap for good
-_RESULT_FIELDS = {"results", "total_records", "next_page_token", "imports", "job"}
+Row = dict[str, Any]
+T = TypeVar("T")
+
+FINAL_STATUSES = ("COMPLETED", "FAILED")
 _ERROR_FIELDS = {"code", "error", "message"}
-_REFUSALS = (ValueError, RecursionError)
+_NO_OBJECT = "it is not a JSON object"
+_CHUNK_BYTES = 8 * 1024  # decoding larger pieces fragments the heap permanently
 _DIGITS = 4_000  # Python refuses to make an int of more than 4,300 digits
 
 
-def _number(text: str) -> Decimal | msgspec.Raw:
-    """A number with every digit; as JSON where its exponent is beyond all bounds."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return msgspec.Raw(text.encode())
-
-
-_DECODER = msgspec.json.Decoder(float_hook=_number)
-
-
-class UnreadableAnswerError(ValueError):
-    """The body of an answer is not what the API promises."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of a job's results.
+class Page(list[Row]):
+    """The rows of a page.
 
     Attributes:
-        rows: The rows. An answer may leave them out when it has none. Their values are
-            decoded or, in a page that is only split, `msgspec.Raw`: JSON as it came.
         total: How many rows the whole job has, by the API's word; None where the
             answer does not say.
-        next_page_token: What to send for the next page; None on the last one.
+        token: What to send for the next page; None on the last one.
+        replaced: How many characters have become U+FFFD.
     """
 
-    rows: list[dict[str, Any]]
-    total: int | None
-    next_page_token: str | None
+    total: int | None = None
+    token: str | None = None
+    replaced = 0
 
 
-class _SplitAnswer(msgspec.Struct):
-    """A page whose rows are split into fields only."""
-
-    results: list[dict[str, msgspec.Raw]] | None = None
-    total_records: Any = None
-    next_page_token: Any = None
-
-
-RowsCheck = msgspec.json.Decoder[Any]
-_SPLITTER = msgspec.json.Decoder(_SplitAnswer)
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the API says of a job as a whole.
+class Status(Page):
+    """The status of a job: a page with one row.
 
     Attributes:
-        status: ``PROCESSING``, ``COMPLETED``, ``FAILED``, or a word added later.
-        imported: How many of its events were imported.
-        failed: How many of its events failed.
-        answer: All that the API says, as decoded.
+        word: ``PROCESSING``, ``COMPLETED``, ``FAILED``, or a word added later.
+        imported: How many of its events or users were imported.
+        failed: How many of them failed.
     """
 
-    status: str
-    imported: int
-    failed: int
-    answer: dict[str, Any]
+    word = "UNKNOWN"
+    imported = 0
+    failed = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the import has ended."""
+        return self.word in FINAL_STATUSES
 
 
-def rows_check(row: type[msgspec.Struct]) -> RowsCheck:
-    """A check that all rows of an answer are of a type."""
-    field = ("results", list[row] | None, None)  # type: ignore[valid-type]
-    return msgspec.json.Decoder(msgspec.defstruct("Answer", [field], gc=False))
+class _Answer(msgspec.Struct):
+    """A page, or one of the errors that come with the status 200."""
+
+    results: list[dict[str, msgspec.Raw]] | msgspec.UnsetType | None = msgspec.UNSET
+    total_records: object = msgspec.UNSET
+    next_page_token: object = msgspec.UNSET
+    code: object = msgspec.UNSET
+    error: object = msgspec.UNSET
+    message: object = msgspec.UNSET
 
 
-def page_of(response: requests.Response, *, split: RowsCheck | None = None) -> Page:
-    """The page that an answer holds; decoded at the first call, kept for the next.
+_FIELDS = _Answer.__struct_fields__
+# In JSON, NUL and surrogates only occur as escapes.
+_SUSPECT = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_HIGH, _LOW = (rb"u[dD][%s][0-9a-fA-F]{2}" % half for half in (b"89abAB", b"c-fC-F"))
+# Every escape is matched, for the backslash of the next one may belong to this one.
+_ESCAPE = re.compile(
+    rb"\\(?:(?P<good>%s\\%s)|(?P<bad>u0000|%s|%s)|.)" % (_HIGH, _LOW, _HIGH, _LOW),
+    re.DOTALL,
+)
 
-    Args:
-        response: The answer.
-        split: The check of the rows' types if the values of rows that pass it may stay
-            JSON: it takes a third of the time.
+_PAGES = msgspec.json.Decoder(_Answer)
+_OBJECTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_pages: WeakKeyDictionary[requests.Response, Page] = WeakKeyDictionary()
+
+
+def page_of(response: requests.Response) -> Page:
+    """The page that an answer holds, read once however often it is asked for.
 
     Raises:
-        UnreadableAnswerError: If the answer does not hold a page.
+        RetriableError: If the answer is not a page. The text never quotes it.
+        JobError: If a row is nested too deeply.
     """
-    kept = vars(response)
-    if "page" not in kept:
-        answer = _split(response.content, split) if split else None
-        kept["page"] = _read_page(answer or _decode_answer(response.content))
-    page: Page = kept["page"]
+    page = _pages.get(response)
+    if page is None:
+        page = _pages[response] = _read_page(response.content)
     return page
 
 
-def status_of(response: requests.Response, job_id: str) -> Status:
+def _read_page(content: bytes) -> Page:
+    body, replaced = _storable(content)
+    answer = _decoded(body, _PAGES)
+    said = {name for name in _FIELDS if getattr(answer, name) is not msgspec.UNSET}
+    if said and said <= _ERROR_FIELDS:
+        raise _unusable("it is an error although its status is 200")
+    token = answer.next_page_token or None
+    if token is not None and not isinstance(token, str):
+        raise _unusable("its `next_page_token` is not a text")
+    if token and replaced and "\ufffd" in token:
+        raise _unusable("its `next_page_token` can't be sent")
+    page = Page(answer.results or ())
+    page.total, page.token = count(answer.total_records), token
+    page.replaced = replaced
+    return page
+
+
+def status_of(response: requests.Response) -> Status:
     """The status of a job that an answer holds. A missing count is 0, as in protobuf.
 
     Raises:
-        UnreadableAnswerError: If the answer does not hold the status of this job.
+        RetriableError: If the answer does not hold the status of the job.
     """
-    answer = _decode_answer(response.content)
-    job = answer.get("job")
-    if not isinstance(job, dict):
-        raise UnreadableAnswerError("its `job` is not an object")
-    if (job.get("id") or job_id) != job_id:
-        raise UnreadableAnswerError("it is the status of another job")
-    imported, failed = (count(answer.get(name, 0)) for name in ("imports", "errors"))
-    if imported is None or failed is None:
-        raise UnreadableAnswerError("its counts are not numbers")
-    return Status(
-        status=str(job.get("status") or "UNKNOWN"),
-        imported=imported,
-        failed=failed,
-        answer=answer,
-    )
+    body, _ = _storable(response.content)
+    answer = _decoded(body, _OBJECTS)
+    if "job" not in answer and not _ERROR_FIELDS.isdisjoint(answer):
+        raise _unusable("it is an error although its status is 200")
+    try:
+        job = _OBJECTS.decode(answer.get("job", b"null"))
+    except msgspec.ValidationError:
+        raise _unusable("its `job` is not an object") from None
+    path = urlsplit(response.request.url or "").path
+    asked, answered = unquote(path.rpartition("/")[2]), decode(job.get("id"))
+    if (answered or asked) != asked:
+        raise _unusable("it is the status of another job")
+    counts = [count(decode(answer.get(name, 0))) for name in ("imports", "errors")]
+    if None in counts:
+        raise _unusable("its counts are not numbers")
+    status = Status([answer])
+    status.word = str(decode(job.get("status")) or Status.word)
+    status.imported, status.failed = (number or 0 for number in counts)
+    return status
 
 
-def is_final(page: Page) -> bool:
-    """Whether the status that is the only row of a page is that of an ended import."""
-    return page.rows[0]["job"].get("status") in FINAL_STATUSES
-
-
-def decode_object(body: bytes) -> dict[str, Any]:
-    """Decode a JSON object.
-
-    Whole numbers become int of any size, others Decimal: both keep every digit. What
-    the fast decoder refuses and the standard library reads (lone surrogates, a byte
-    order mark) is read by the standard library.
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode the body of an answer, the values of its rows not yet.
 
     Raises:
-        UnreadableAnswerError: If the body is not a JSON object. The text says why and
-            never quotes the body.
+        RetriableError: If it is not what the API promises.
+        JobError: If it is nested too deeply.
     """
     try:
-        answer = _DECODER.decode(body)
-    except _REFUSALS:
-        answer = _decode_slowly(body)
-    if not isinstance(answer, dict):
-        raise UnreadableAnswerError("it is not a JSON object")
+        _check_utf8(body)
+        answer = decoder.decode(body)
+        if b"\n" in body or b"\r" in body:
+            # They are between tokens, or the decoder would have refused them.
+            answer = decoder.decode(body.replace(b"\n", b" ").replace(b"\r", b" "))
+    except msgspec.ValidationError as error:
+        is_rows = "$.results" in str(error)
+        wrong = "its `results` are not a list of objects" if is_rows else _NO_OBJECT
+        raise _unusable(wrong) from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise _unusable(f"it is not JSON: {reason}") from None
+    except UnicodeDecodeError:
+        raise _unusable("it is not text in UTF-8") from None
+    except RecursionError:
+        raise JobError("It has a row that is nested too deeply to be read.") from None
     return answer
 
 
-def decode_value(value: Any) -> Any:
-    """A value of a row, decoded if it is still JSON.
-
-    Raises:
-        UnreadableAnswerError: If the full decoder would have refused its page.
-    """
-    if not isinstance(value, msgspec.Raw):
-        return value
-    try:
-        return _DECODER.decode(value)
-    except _REFUSALS:
-        return _decode_slowly(bytes(value))
-
-
-def _split(body: bytes, check: RowsCheck) -> dict[str, Any] | None:
-    """Take a page apart down to the fields of its rows, whose values stay JSON.
-
-    Returns:
-        The answer; None if the page needs full decoding: it has no rows, spans several
-        lines, has a value of an undocumented type, or is faulty. The splitter finds the
-        same faults as the decoder, except invalid UTF-8, which `_check_utf8` finds.
-    """
-    if b"\n" in body.rstrip() or b"\r" in body.rstrip():
-        return None
-    try:
-        answer = _SPLITTER.decode(body)
-        check.decode(body)
-        _check_utf8(body)
-    except _REFUSALS:
-        return None
-    return msgspec.structs.asdict(answer) if answer.results else None
-
-
 def _check_utf8(body: bytes) -> None:
-    """Raise ValueError unless a body is text in UTF-8; piece by piece, to save time."""
+    """Raise UnicodeDecodeError unless a body is UTF-8, which msgspec does not check.
+
+    Piece by piece, which saves time and memory.
+    """
     if body.isascii():
         return
     start, view = 0, memoryview(body)
@@ -200,42 +190,52 @@ def _check_utf8(body: bytes) -> None:
         start += codecs.utf_8_decode(chunk, "strict", is_last)[1]
 
 
-def _decode_answer(body: bytes) -> dict[str, Any]:
-    answer = decode_object(body)
-    if answer.keys() & _ERROR_FIELDS and not answer.keys() & _RESULT_FIELDS:
-        raise UnreadableAnswerError("it is an error in spite of its status 200")
-    return answer
+def _storable(body: bytes) -> tuple[bytes, int]:
+    """Replace what no database stores, and leave out what surrounds the JSON.
+
+    Returns:
+        The body, and how many characters were replaced.
+    """
+    body, replaced = body.removeprefix(codecs.BOM_UTF8).strip(), 0
+    if not _SUSPECT.search(body):
+        return body, replaced
+
+    def fixed(escape: re.Match[bytes]) -> bytes:
+        nonlocal replaced
+        if not escape["bad"]:
+            return escape[0]
+        replaced += 1
+        return b"\\ufffd"
+
+    return _ESCAPE.sub(fixed, body), replaced
 
 
-def _decode_slowly(body: bytes) -> Any:
+def _unusable(reason: str) -> RetriableError:
+    return RetriableError(f"the answer can't be used: {reason}")
+
+
+# Values
+
+
+def _number(text: str) -> Decimal | str:
+    """A number with every digit; a text if its exponent is beyond all bounds."""
     try:
-        return json.loads(
-            body,
-            parse_float=_number,
-            parse_int=lambda text: int(text) if len(text) < _DIGITS else Decimal(text),
-            parse_constant=lambda _: None,  # NaN and Infinity: JSON has no such number
-        )
-    except RecursionError:
-        reason = "it is nested too deeply"
-    except json.JSONDecodeError as error:
-        reason = f"it is not JSON: {error.msg}, character {error.pos:,}"
-    except UnicodeDecodeError:
-        reason = "it is not text in UTF-8"
-    raise UnreadableAnswerError(reason)
+        return Decimal(text)
+    except InvalidOperation:
+        return text
 
 
-def _read_page(answer: dict[str, Any]) -> Page:
-    rows = answer.get("results")
-    if rows is None:
-        rows = []
-    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
-        raise UnreadableAnswerError("its `results` are not a list of objects")
-    token = answer.get("next_page_token") or None
-    if token is not None and not isinstance(token, str):
-        raise UnreadableAnswerError("its `next_page_token` is not a text")
-    if token is not None and any("\ud800" <= char <= "\udfff" for char in token):
-        raise UnreadableAnswerError("its `next_page_token` is no text that can be sent")
-    return Page(rows, count(answer.get("total_records")), token)
+_VALUES = msgspec.json.Decoder(float_hook=_number)
+
+
+def decode(value: Any) -> Any:
+    """A value of a row, decoded if it is still JSON; numbers with all their digits."""
+    if not isinstance(value, msgspec.Raw):
+        return value
+    try:
+        return _VALUES.decode(value)
+    except msgspec.ValidationError:  # more digits than an int may have
+        return json.loads(bytes(value), parse_int=_number, parse_float=_number)
 
 
 def count(value: Any) -> int | None:

@@ -1,0 +1,153 @@
+"""Sending one request within limits of time and size."""
+
+from __future__ import annotations
+
+import threading
+import time
+from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+import requests
+from typing_extensions import override
+from urllib3.exceptions import HTTPError
+
+from tap_fullstory_imports.fullstory.answers import (
+    JobError,
+    NoAnswerError,
+    RetriableError,
+    no_answer,
+)
+
+if TYPE_CHECKING:
+    from urllib3 import HTTPResponse
+
+CONNECT_SECONDS = 10.0  # for each address of a host: the next one may work
+_EXPECTED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
+_CHUNK_BYTES = 256 * 1024
+_ERROR_BYTES = 1024 * 1024
+
+
+class PlainSession(requests.Session):
+    """A session that follows no redirect and keeps no cookie."""
+
+    def __init__(self, url: str) -> None:
+        """Start without a connection, for addresses like this one."""
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Plain `http` reaches this machine only, so it needs no proxy.
+        self.trust_env = url.lower().startswith("https:")
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Disables redirects; requests reads the body even without following one."""
+
+
+class Session(PlainSession):
+    """Sends a request once, and reads the answer within the limits.
+
+    Its answers are whole: nothing is read from the network after `send`.
+    """
+
+    def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
+        """Start without a connection.
+
+        Args:
+            url: The address of the API.
+            seconds: The time limit: for the headers, for each silence of the server,
+                and for the whole body.
+            most_bytes: The largest page, decompressed.
+        """
+        super().__init__(url)
+        self._seconds, self._most = seconds, most_bytes
+
+    @override
+    def send(
+        self, request: requests.PreparedRequest, **kwargs: Any
+    ) -> requests.Response:
+        """Send a request; the settings of the session win over those that are given.
+
+        Raises:
+            RetriableError: If no answer came, or only a part of it.
+            JobError: If a page is larger than allowed.
+        """
+        deadline = time.monotonic() + self._seconds
+        settings = self.merge_environment_settings(
+            request.url or "", {}, stream=True, verify=None, cert=None
+        )
+        is_reusable = has_headers = False
+        try:
+            response = super().send(
+                request,
+                timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds),
+                allow_redirects=False,
+                **settings,
+            )
+            has_headers = True
+            with response:
+                body, is_whole = self._body(response, deadline)
+            status = response.status_code
+            is_expected = status in _EXPECTED or status >= HTTPStatus.BAD_REQUEST
+            is_reusable = is_whole and is_expected
+        except (OSError, HTTPError) as error:  # all errors of requests are OSErrors
+            failure = no_answer(error, self._seconds)
+            if has_headers and isinstance(failure, NoAnswerError):
+                failure = RetriableError(str(failure))
+            raise failure from None
+        finally:
+            if not is_reusable:
+                # A late answer must not pass for the answer to the next request.
+                self.close()
+        # Kept where requests itself keeps what it has read.
+        response._content = body  # noqa: SLF001
+        return response
+
+    def _body(self, response: requests.Response, deadline: float) -> tuple[bytes, bool]:
+        is_page = response.status_code == HTTPStatus.OK
+        most = self._most if is_page else _ERROR_BYTES
+        body, is_whole = read_body(response, most, deadline)
+        if is_page and not is_whole:
+            msg = (
+                f"A response from Fullstory exceeds `max_page_bytes` ({most:,}). If"
+                " this job really has pages that large, raise the setting."
+            )
+            raise JobError(msg)
+        return body, is_whole
+
+
+def read_body(
+    response: requests.Response, most: int, deadline: float
+) -> tuple[bytes, bool]:
+    """Read the decoded body of an answer, but stop where it is larger than allowed.
+
+    Returns:
+        The body, and whether the body is whole.
+
+    Raises:
+        TimeoutError: If the deadline passes, by `time.monotonic`.
+    """
+    raw: HTTPResponse = response.raw
+    body = bytearray()
+    is_too_large = (raw.length_remaining or 0) > most  # as announced
+    while not is_too_large and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
+        body += chunk
+        is_too_large = len(body) > most
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    return bytes(body), not is_too_large
+
+
+class Sessions:
+    """A session for each thread, because threads can't share one."""
+
+    def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
+        """Take what `Session` takes."""
+        self._limits = url, seconds, most_bytes
+        self._own = threading.local()
+
+    def mine(self) -> Session:
+        """The session of the thread that asks."""
+        session: Session | None = getattr(self._own, "session", None)
+        if session is None:
+            session = self._own.session = Session(*self._limits)
+        return session

@@ -1,0 +1,138 @@
+"""What the command line hands to the tap: settings, a state, a catalog.
+
+Files are UTF-8 in every locale, with or without a byte order mark. The SDK decodes them
+by the locale, takes no byte order mark, and ends in tracebacks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from singer_sdk.exceptions import ConfigValidationError, MappingError
+from singer_sdk.singerlib import Catalog
+
+from tap_fullstory_imports.settings.checks import fault
+from tap_fullstory_imports.settings.declaration import OWN, PREFIX
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Collection, Iterator
+
+RESTART = (
+    " To read all jobs again, run without `--state`, or under Meltano after `meltano"
+    " state clear`."
+)
+_MOST_LEVELS = 100  # deeper values end in a RecursionError when they are copied
+
+
+@contextmanager
+def exit_on_user_error(logger: logging.Logger) -> Iterator[None]:
+    """End with exit code 1 and without a traceback if the user's input is at fault."""
+    try:
+        yield
+    except ConfigValidationError as error:
+        sentences = error.errors
+    except MappingError as error:
+        sentences = [f"`stream_maps` can't be used: {error}"]
+    else:
+        return
+    for sentence in sentences:
+        logger.error("%s", sentence)
+    sys.exit(1)
+
+
+@dataclass
+class ConfigInput:
+    """All settings, in the form that the SDK's callbacks take.
+
+    `parse_env` is False, because the settings of the environment are in `config`.
+    """
+
+    config: dict[str, Any] = field(default_factory=dict)
+    parse_env: bool = False
+
+    @classmethod
+    def of(cls, paths: Collection[str], known: Collection[str]) -> ConfigInput:
+        """Read the files of `--config`, and the environment for ``ENV``.
+
+        In the environment, the tap's own settings are text. Those of the SDK are JSON,
+        or else text. An empty variable counts as not set.
+        """
+        given = cls()
+        for path in paths:
+            if path.lstrip().startswith("{"):  # not shown: it can hold the API key
+                raise fault(
+                    "`--config` takes the path of a file. Put the settings into one."
+                )
+            if path != "ENV":
+                try:
+                    content = Path(path).read_bytes()
+                except OSError as error:
+                    reason = error.strerror
+                    raise fault(
+                        f"`--config`: {path} can't be read: {reason}."
+                    ) from None
+                given.config |= _object(content, f"`--config`: {path}")
+        for name in known if "ENV" in paths else ():
+            if text := os.environ.get(PREFIX + name.upper()):
+                given.config[name] = text
+                if name not in OWN:
+                    with suppress(ValueError, RecursionError):
+                        given.config[name] = json.loads(text)
+        return given
+
+
+def read_state(file: TextIO) -> dict[str, Any]:
+    """Read a state, a STATE message, or the output of ``meltano state get``."""
+    where = f"`--state`: {file.name}"
+    state: Any = None
+    with suppress(AttributeError):  # of what is not an object
+        content = _object(file.buffer.read(), where, RESTART)
+        is_message = content.get("type") == "STATE"
+        state = content.get("value") if is_message else content
+        state = state.get("singer_state", state)
+    if not isinstance(state, dict):
+        raise fault(f"{where} is not a state.{RESTART}")
+    return state
+
+
+def read_catalog(file: TextIO, streams: Collection[str]) -> Catalog:
+    """Read a catalog, which must have one of these streams."""
+    where, catalog = f"`--catalog`: {file.name}", None
+    content = _object(file.buffer.read(), where)
+    with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        catalog = Catalog.from_dict(content)
+    if catalog is None or not any(map(catalog.get_stream, streams)):
+        raise fault(
+            f"{where} is not a catalog with one of this tap's streams. Make one with"
+            " `--discover`."
+        )
+    return catalog
+
+
+def _object(content: bytes, where: str, way_on: str = "") -> dict[str, Any]:
+    try:
+        value = json.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise fault(f"{where} is not a text file in UTF-8.{way_on}") from None
+    except (ValueError, RecursionError) as error:
+        raise fault(f"{where} is not JSON: {error}.{way_on}") from None
+    if not isinstance(value, dict):
+        raise fault(f"{where} is not a JSON object.{way_on}")
+    layer: list[Any] = [value]
+    for _ in range(_MOST_LEVELS):
+        nested = [one for one in layer if isinstance(one, (dict, list))]
+        layer = [
+            inner
+            for one in nested
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    if layer:
+        raise fault(f"{where} is nested too deeply.{way_on}")
+    return value

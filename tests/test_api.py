@@ -1,0 +1,477 @@
+"""Many requests: how many at once, how fast, how often again, what stops the run."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tap_fullstory_imports.fullstory import session
+from tests.harness import SPEED, Folder
+from tests.limiters import Bucket, FixedWindow
+from tests.stand_in import Answer, Job, StandIn
+from tests.target import events
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DATE = format_datetime(NOW, usegmt=True)
+NAMES = [f"job-{number:02}" for number in range(12)]
+STREAMS = ("imported_events", "import_errors", "import_jobs")
+REFUSED, SILENT = Answer(401), Answer(drop=True)
+
+
+def job(job_id, *answers, rows=4, **fields):
+    """A job of two pages that gets these answers first."""
+    script = {"imports": [*answers], **fields.pop("script", {})}
+    fields = {"rows": events(job_id, rows), "page_size": 2, **fields}
+    return Job(job_id, script=script, **fields)
+
+
+def limited(retry_after, status=429, date=DATE):
+    headers = {"Retry-After": retry_after, "Date": date}
+    return Answer(status, headers={key: text for key, text in headers.items() if text})
+
+
+def in_seconds(seconds):
+    return format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+
+
+def waited(api, speed=SPEED):
+    """The tap's seconds between the requests for job `a`, as the server saw them."""
+    times = [request.at for request in api.asked("a")]
+    return [(after - before) * speed for before, after in pairwise(times)]
+
+
+def assert_read(run, *job_ids):
+    """All rows of these jobs are their own, and no other job is bookmarked."""
+    assert {*run.completed()} == {*job_ids}
+    for job_id in job_ids:
+        found = [row["name"] for row in run.records() if row["job_id"] == job_id]
+        assert found == [f"{job_id}/{place}" for place in range(len(found))]
+        assert found
+
+
+# Waits that the API asks for
+
+
+UNUSABLE = [
+    *(None, "0", "", "-5", "soon", "1,5", "0x10", "1e3", "NaN", "inf", "\xb2", DATE),
+    *("Sun, 99 Foo 2026 25:61:61 GMT", "Sun, 01 Mar 2026 12:00:00 +99999999"),
+    *("Sun, 01 Mar 20261 12:00:00 GMT", in_seconds(-3600)),
+]
+DATES = [
+    *(in_seconds(9), "Sunday, 01-Mar-26 12:00:09 GMT", "Sun Mar  1 12:00:09 2026"),
+    *("Sun, 01 Mar 2026 13:00:09 +0100", "Sun, 01 Mar 2026 12:00:09 -0000"),
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "least"),
+    [
+        *(([limited(text)], [float(text)]) for text in ("7", " 7 ", "1.5", "60")),
+        *(([limited(text)], [9]) for text in DATES),
+        *(([limited("11", code)], [11]) for code in (500, 502, 503, 504)),
+        ([limited(in_seconds(60))], [60]),
+        ([limited("40"), None, limited("40")], [40, 0, 40]),
+        *(([limited(text)] * 2, [1, 2]) for text in UNUSABLE),
+    ],
+)
+def test_waits_are_those_of_retry_after_or_the_taps_own(api, tap, answers, least):
+    api.add(job("a", *answers))
+
+    run = tap.run(job_ids=["a"], max_retry_wait=60)
+
+    assert_read(run, "a")
+    for wait, lower in zip(waited(api), least, strict=False):
+        assert wait >= lower
+    assert str(answers[0].status) in run.warnings[0]
+    assert ("attempt" in run.warnings[0]) == (answers[0].status != 429)
+
+
+def test_date_is_compared_with_this_machine_if_the_answer_has_none(api, tap):
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    api.add(job("a", limited(soon, date="yesterday")))
+
+    assert_read(tap.run(job_ids=["a"]), "a")
+    assert waited(api)[0] >= 18
+
+
+TOO_LONG = [
+    *(("6", "6 s"), ("5.5", "5.5 s"), ("9" * 11, ""), ("9" * 400, "")),
+    (in_seconds(7200), "7200 s"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said"), TOO_LONG)
+def test_503_that_asks_for_too_long_a_wait_fails_its_job_only(api, tap, asked, said):
+    api.add(job("a", limited(asked, 503)), job("b"))
+
+    run = tap.run(job_ids=["a", "b"], max_retry_wait=5)
+
+    assert run.status == 1
+    assert_read(run, "b")
+    assert len(api.asked("a")) == 1
+    [error] = run.errors
+    for text in ("Job a failed", "503", "`max_retry_wait` (5 s)", said):
+        assert text in error
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize(
+    ("asked", "said"), [*TOO_LONG, (None, "nothing else"), ("2", "nothing else")]
+)
+def test_429_for_longer_than_max_retry_wait_ends_the_run(
+    api, tap, asked, said, concurrency
+):
+    api.add(job("b"), *(job(name, *[limited(asked)] * 99) for name in NAMES))
+
+    run = tap.run(job_ids=["b", *NAMES], concurrency=concurrency, max_retry_wait=5)
+
+    assert run.status == 1
+    assert len(api.requests) <= 4 + 2 * concurrency
+    assert concurrency > 1 or {*run.completed()} == {"b"}
+    [error] = run.errors
+    for text in ("429", "`max_retry_wait` (5 s)", said):
+        assert text in error
+
+
+def test_five_minutes_are_allowed_by_default(api, tap):
+    api.add(job("a", limited("300")), job("b", limited("301")))
+
+    run = tap.run(job_ids=["a", "b"], speed=3000)
+
+    assert_read(run, "a")
+    assert waited(api, 3000)[0] >= 300
+    assert "301 s" in run.lines[-1]
+
+
+@pytest.mark.parametrize("place", ["imports", "imports:1", "status"])
+def test_429_costs_no_attempt(api, tap, place):
+    api.add(job("a", total=None, script={place: [limited("2")] * 20}))
+
+    run = tap.run(job_ids=["a"], max_attempts=1)
+
+    assert_read(run, "a")
+    assert sum(request.status == 429 for request in api.requests) == 20
+
+
+def test_429_pauses_all_requests(api, tap):
+    api.add(job("a", None, limited("40"), rows=8))
+    api.add(*(job(name, rows=8, latency=0.02) for name in NAMES))
+
+    run = tap.run(job_ids=["a", *NAMES], concurrency=4)
+
+    assert_read(run, "a", *NAMES)
+    times = sorted(request.at for request in api.requests)
+    [refused] = [request.at for request in api.requests if request.status == 429]
+    assert sum(refused < at < refused + 0.4 - 0.03 for at in times) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "speed"),
+    [
+        (partial(FixedWindow, 20, 5), 50),
+        (partial(Bucket, 10, 50, retry_after=False), 20),
+    ],
+)
+def test_limited_api_is_read_in_full_close_to_its_limit(tmp_path, make, speed):
+    """A busy machine may be slower than the limit: test_pace.py has the aims."""
+    names = [f"job-{number}" for number in range(40)]
+    jobs = [Job(name, events(name, 10), page_size=1) for name in names]
+    limiter = make(clock=lambda: time.monotonic() * speed)
+    with StandIn(*jobs, limiter=limiter) as api:
+        folder = Folder(tmp_path, api)
+        run = folder.run(job_ids=names, concurrency=8, max_attempts=1, speed=speed)
+
+    assert_read(run, *names)
+    assert len(run.records()) == 400
+    refused = sum(request.status == 429 for request in api.requests)
+    seconds = (api.requests[-1].at - api.requests[0].at) * speed
+    assert 1 <= refused <= 0.15 * len(api.requests)
+    assert limiter.most(seconds) <= 800
+
+
+# How many at once
+
+
+def most_at_once(api, seconds):
+    """The most requests that were under way at once, each taking so many seconds."""
+    starts = [request.at for request in api.requests]
+    return max(sum(at <= other < at + seconds for other in starts) for at in starts)
+
+
+@pytest.mark.parametrize(("concurrency", "expected"), [(None, 4), (1, 1), (3, 3)])
+def test_concurrency_bounds_the_jobs_read_at_once(api, tap, concurrency, expected):
+    api.add(*(job(name, rows=2, latency=0.08) for name in NAMES))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency)
+
+    assert_read(run, *NAMES)
+    assert most_at_once(api, 0.06) == expected
+
+
+@pytest.mark.parametrize("concurrency", [1, 5, 32])
+def test_rows_of_a_job_stay_in_order_and_no_state_runs_ahead(api, tap, concurrency):
+    """The harness looks at each STATE; the speed makes time for many of them."""
+    sizes = {name: size for size, name in enumerate(NAMES, start=2)}
+    for name, size in sizes.items():
+        api.add(job(name, rows=25, page_size=size, latency=0.001 * size))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency, speed=10_000)
+
+    assert_read(run, *NAMES)
+    assert len(run.records()) == 25 * len(NAMES)
+    assert len(run.states) > 3
+
+
+def test_job_that_waits_holds_no_place(api, tap):
+    trouble = Answer(503, headers={"Retry-After": "60"})
+    api.add(job("unfinished", processing=4), job("troubled", trouble))
+    api.add(*map(job, NAMES))
+
+    run = tap.run(job_ids=["unfinished", "troubled", *NAMES], concurrency=1)
+
+    order = [*dict.fromkeys(row["job_id"] for row in run.records())]
+    assert order[:-2] == NAMES
+    assert {*order[-2:]} == {"unfinished", "troubled"}
+
+
+def test_polls_hold_up_no_job_that_is_ready(api, tap):
+    """Though to ask all unfinished jobs once takes longer than to wait between."""
+    api.add(job("good"), *(job(name, processing=-1, latency=0.05) for name in NAMES))
+
+    run = tap.run(job_ids=[*NAMES, "good"], concurrency=1, job_wait_timeout=10)
+
+    assert_read(run, "good")
+    assert run.summary["deferred"] == 12
+    assert len(api.requests) < 60
+
+
+@pytest.mark.slow
+def test_connection_test_does_not_wait_for_requests_that_hang(api, tap):
+    hangs = [Answer(hang=True)] * 9
+    api.add(job("good"), *(job(name, *hangs) for name in NAMES))
+
+    process = tap.start("--test", job_ids=["good", *NAMES], concurrency=4)
+    out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0, err
+    assert b'"RECORD"' in out
+
+
+# An address that is silent
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "Connection refused"),
+        (SILENT, "connection"),
+        (Answer(hang=True), "0.1 s"),
+        (Answer(raw=b"SSH-2.0-OpenSSH\r\n"), ""),
+    ],
+)
+def test_silent_address_ends_the_run_in_one_sentence(
+    api, tap, answer, said, concurrency
+):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    always = {end: [answer] * 9 for end in ("imports", "errors", "status")}
+    api.add(*(job(name, script=always) for name in NAMES))
+    tap.streams = STREAMS
+
+    run = tap.run(
+        job_ids=NAMES,
+        api_url=api.url if answer else closed,
+        concurrency=concurrency,
+        max_attempts=2,
+        request_timeout=0.1,
+    )
+
+    assert run.status == 1
+    assert run.of_type("RECORD") == []
+    [error] = run.errors
+    assert run.lines[-1] == error
+    for text in (said, "`api_url`", "2 attempts"):
+        assert text in error
+    assert len(api.requests) <= 2
+    assert len(run.lines) < 20
+
+
+def test_connection_that_is_never_made_has_a_short_limit(tap, monkeypatch):
+    """Longer than `request_timeout` nobody waits for it, however long that is."""
+    monkeypatch.setattr(session, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as kept:
+        for _ in range(2):  # now the server's queue is full
+            client = kept.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        started = time.monotonic()
+
+        run = tap.run(
+            job_ids=["a"],
+            api_url=f"http://127.0.0.1:{full.getsockname()[1]}",
+            max_attempts=2,
+            request_timeout=30,
+        )
+
+    assert run.status == 1
+    assert time.monotonic() - started < 5
+    assert "the connection timed out" in run.errors[0]
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_host_that_falls_silent_later_ends_the_run(api, tap, concurrency):
+    api.add(*map(job, NAMES[:6]), *(job(name, *[SILENT] * 9) for name in NAMES[6:]))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency, max_attempts=3)
+
+    assert run.status == 1
+    assert_read(run, *NAMES[:6])
+    assert "can't be reached" in run.errors[-1]
+    assert sum(request.status == 0 for request in api.requests) <= 12
+
+
+@pytest.mark.parametrize("answer", [SILENT, Answer(hang=True)], ids=["drop", "hang"])
+def test_one_job_that_never_answers_fails_alone(api, tap, answer):
+    api.add(job("a", *[answer] * 9))
+    api.add(*(job(name, rows=60, page_size=1, latency=0.01) for name in NAMES))
+
+    run = tap.run(
+        job_ids=[NAMES[0], "a", *NAMES[1:]],
+        concurrency=2,
+        max_attempts=3,
+        request_timeout=0.3,
+        speed=20,
+    )
+
+    assert run.status == 1
+    assert_read(run, *NAMES)
+    assert len(api.asked("a")) == 3
+    assert run.errors[-1].startswith("Job a failed: ")
+
+
+# A key that is refused
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_wrong_key_costs_three_requests(api, tap, concurrency):
+    api.add(*(job(name, latency=0.05) for name in NAMES))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency, api_key="na1.wrong-key")
+
+    assert (run.status, run.records()) == (1, [])
+    assert len(api.requests) == 3
+    assert "401 unauthorized: access is unauthorized" in run.lines[-1]
+
+
+@pytest.mark.parametrize("code", [401, 403])
+@pytest.mark.parametrize("bad", [1, 2])
+def test_first_jobs_that_are_refused_stop_no_other(api, tap, code, bad):
+    api.add(*(job(name, Answer(code)) for name in NAMES[:bad]), *map(job, NAMES[bad:]))
+
+    run = tap.run(job_ids=NAMES, concurrency=4)
+
+    assert run.status == 1
+    assert_read(run, *NAMES[bad:])
+    assert len(api.requests) == bad + 2 * (12 - bad)
+
+
+def test_refusals_between_accepted_answers_stop_nothing(api, tap):
+    api.add(*map(job, NAMES[::2]), *(job(name, REFUSED) for name in NAMES[1::2]))
+
+    run = tap.run(job_ids=NAMES)
+
+    assert run.summary["failed"] == 6
+    assert_read(run, *NAMES[::2])
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_key_revoked_in_the_middle_costs_a_few_requests(api, tap, concurrency):
+    names = [f"job-{number:02}" for number in range(60)]
+    api.add(*map(job, names[:9]), *(job(name, REFUSED) for name in names[9:]))
+
+    run = tap.run(job_ids=names, concurrency=concurrency)
+
+    assert run.status == 1
+    assert {*names[:9]} >= {*run.completed()} >= {*names[:3]}
+    assert sum(request.status == 401 for request in api.requests) <= 3 + concurrency
+    assert "`api_key`" in run.lines[-1]
+
+
+def test_refusals_are_counted_for_each_stream(api, tap):
+    """A Standard key reads statuses, so only the events stop the run."""
+    refused = {"errors": [Answer(403)]}
+    api.add(*(job(name, script=refused, errors=1) for name in NAMES[:2]), job(NAMES[2]))
+    tap.streams = STREAMS
+
+    run = tap.run(job_ids=NAMES[:3])
+
+    assert run.status == 1
+    assert_read(run, *NAMES[:3])
+    assert {*run.completed("import_errors")} == {NAMES[2]}
+
+
+# An answer counts only for its request
+
+
+UNEXPECTED = {
+    **{str(code): Answer(early=code, latency=0.06) for code in (101, 102, 103, 204)},
+    "cut": Answer(cut=5),
+    "too large": Answer(body=b" " * 300_000),
+    "too large an error": Answer(500, b" " * 3_000_000),
+}
+
+
+@pytest.mark.parametrize("answer", UNEXPECTED.values(), ids=UNEXPECTED)
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_late_answer_gives_no_other_job_its_rows(api, tap, answer, concurrency):
+    """All jobs have as many rows, so that no count tells them apart."""
+    api.add(*(job(name, *[answer] * (n % 3 == 1)) for n, name in enumerate(NAMES)))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency, max_page_bytes=200_000)
+
+    too_large = NAMES[1::3] if answer is UNEXPECTED["too large"] else ()
+    assert_read(run, *(name for name in NAMES if name not in too_large))
+    disturbed, seen = set[int](), set[str]()
+    for request in api.requests:
+        assert request.connection not in disturbed
+        if request.job_id in {*NAMES[1::3]} - seen:
+            disturbed.add(request.connection)
+        seen.add(request.job_id)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_no_cookie_of_the_server_comes_back(api, tap, concurrency):
+    """Cookies would pile up from job to job until the server refuses the request."""
+    for name in NAMES:
+        headers = {"Set-Cookie": f"{name}={'x' * 2_000}; Path=/"}
+        cookie, wrong = Answer(headers=headers), Answer(503, headers=headers)
+        api.add(job(name, cookie, wrong, cookie))
+
+    run = tap.run(job_ids=NAMES, concurrency=concurrency)
+
+    assert_read(run, *NAMES)
+    assert len(api.requests) == 36
+    assert not [request for request in api.requests if "Cookie" in request.headers]
+
+
+def test_answer_that_ends_after_its_request_was_given_up_is_ignored(api, tap):
+    """The job has failed by then; another one keeps the run going."""
+    late = b"HTTP/1.1 200 OK\r\nX: " + b"y" * 60 + b"\r\n\r\n{}"
+    settings: dict[str, Any] = {"request_timeout": 0.2, "job_wait_timeout": 300}
+    api.add(job("slow", Answer(raw=late, trickle=0.02)), job("late", processing=-1))
+
+    run = tap.run(job_ids=["slow", "late"], concurrency=2, max_attempts=1, **settings)
+
+    assert (run.status, {*run.completed()}) == (1, set())
+    assert len(api.asked("slow")) == 1

@@ -1,0 +1,371 @@
+"""The pipeline into real targets: PostgreSQL, and Snowflake with an emulator behind it.
+
+What the emulator does not understand is in `snowflake_emulator.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from yaml import safe_dump
+
+from tests.odd_rows import NESTED_ROWS, ODD_ROWS, STORED, UNSTORABLE
+from tests.postgres_server import TIME_ZONE, Postgres
+from tests.project import TAP, Project, batches_in, blocks, exact, filled_in
+from tests.project import settings_for as reading
+from tests.snowflake_project import Snowflake
+from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGE, FAILURES = make_events(1500), make_failures(7)
+PARTLY = make_events(20, seed=1)
+OBJECTS = ("user", "session", "context", "properties", "schema", "event", "shared")
+HANGS = {"imports:10": [Answer(hang=True)]}  # after 1,000 rows
+SOURCE = {
+    "large": LARGE,
+    "partly": PARTLY,
+    "odd": [*ODD_ROWS, *NESTED_ROWS, STORED],
+    "checked": [*ODD_ROWS, STORED],
+}
+DOCUMENTED = {
+    "imported_events": {
+        "text": ["job_id", "name"],
+        "count": ["event_index"],
+        "time": ["timestamp"],
+        "object": ["user", "session", "context", "properties", "schema"],
+    },
+    "import_errors": {
+        "text": ["job_id", "message", "code"],
+        "count": ["error_index"],
+        "object": ["event", "shared"],
+    },
+    "import_jobs": {
+        "text": ["job_id", "status"],
+        "count": ["imported_events", "failed_events"],
+        "time": ["created_at", "finished_at"],
+    },
+}
+TYPES = """
+    select lower(column_name) as name, data_type as kind from information_schema.columns
+    where lower(table_schema) = 'fullstory' and lower(table_name) = '{}'
+"""
+KEY = """
+    select pg_get_constraintdef(oid) as key from pg_constraint
+    where conrelid = 'fullstory.{}'::regclass and contype = 'p'
+"""
+ZONE = "select setting from pg_settings where name = 'TimeZone'"
+
+pytestmark = pytest.mark.e2e
+
+
+class ToPostgres:
+    target, heading = "target-postgres", "Into PostgreSQL"
+    in_case = staticmethod(str.lower)  # names of schemas
+    types = ("text", "bigint", "timestamp without time zone", "jsonb")
+    files_left = 3  # of BATCH: one for each stream
+
+    def __init__(self, folder: Path, server: Postgres) -> None:
+        self.project, self._server = Project(folder / "project"), server
+        self.settings: dict[str, str] = server.settings
+        self.place: dict[str, str] = {}
+        self.while_killed = {"TARGET_POSTGRES_BATCH_SIZE_ROWS": "300"}
+        self.checked = {"TARGET_POSTGRES_USE_COPY": "false"}
+        self.query = server.query
+
+    def has_loaded(self) -> bool:
+        table = "fullstory.imported_events"
+        (found,) = self.query(f"select to_regclass('{table}') is not null as yes")
+        return found["yes"] and self.query(f"select 1 from {table} limit 1") != []  # noqa: S608
+
+
+class ToSnowflake:
+    target, heading = "target-snowflake", "Into Snowflake"
+    in_case = staticmethod(str.upper)
+    types = ("TEXT", "NUMBER", "TIMESTAMP_NTZ", "VARIANT")
+    files_left = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.snowflake = Snowflake(folder)
+        self.project = self.snowflake.project
+        self.settings, self.place = self.snowflake.settings, self.snowflake.place
+        self.checked = {"TARGET_SNOWFLAKE_LOAD_METHOD": "append-only"}
+        self.while_killed = batches_in(folder / "batches", batch_size=50)
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        rows = [
+            {name.lower(): value for name, value in row.items()}
+            for row in self.snowflake.query(statement)
+        ]
+        for row in rows:
+            for name in {*OBJECTS} & row.keys():
+                row[name] = loads(row[name] or "null")
+        return rows
+
+    def has_loaded(self) -> bool:  # one process at a time can open the databases
+        return True
+
+
+Warehouse = ToPostgres | ToSnowflake
+loads = partial(json.loads, parse_float=Decimal)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time in UTC; columns have no zone."""
+    if text is None or text == "yesterday":
+        return None
+    time = datetime.fromisoformat(text)
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def comparable(event: dict[str, Any]) -> Any:
+    fields = {name: event.get(name) for name in ("name", *OBJECTS[:5])}
+    return moment(event.get("timestamp")), exact(fields)
+
+
+def run(
+    warehouse: Warehouse,
+    api: StandIn,
+    *job_ids: str,
+    commands: str = "",
+    options: str = "",
+    **settings: str,
+) -> None:
+    """Run the documented commands, which must succeed."""
+    (shown,) = blocks(warehouse.heading, "sh")
+    commands = commands + filled_in(shown, warehouse.settings)
+    done = warehouse.project.run(
+        *("bash", "-euc", commands.replace(" run ", f" run --force {options} ")),
+        **{**reading(api, *job_ids), **warehouse.place, **settings},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_loaded(warehouse: Warehouse, *job_ids: str, schema: str = "") -> None:
+    """The events of jobs are these: none more, none less, every value equal."""
+    table = f"{schema or 'fullstory'}.imported_events"
+    for job_id in job_ids:
+        loaded = warehouse.query(
+            f"select * from {table} where job_id = '{job_id}' order by event_index"  # noqa: S608
+        )
+        assert [row["event_index"] for row in loaded] == [*range(len(SOURCE[job_id]))]
+        for row, source in zip(loaded, SOURCE[job_id], strict=True):
+            assert comparable(row) == comparable(source)
+
+
+class Cases:
+    """The runs of one project, one after the other."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def api(cls) -> Iterator[StandIn]:
+        with StandIn(
+            Job("large", rows=LARGE, script=HANGS),
+            Job("odd", rows=[*ODD_ROWS, *NESTED_ROWS, UNSTORABLE]),
+            Job("partly", rows=PARTLY, failures=FAILURES, status="FAILED"),
+        ) as stand_in:
+            yield stand_in
+
+    def test_killed_run_is_completed_by_the_next(self, warehouse, api):
+        """Meltano, tap and target are killed at once; then by the README's commands."""
+        jobs = ("large", "odd", "partly")
+        settings = {**warehouse.settings, **warehouse.place, **warehouse.while_killed}
+        command = ("meltano", "--environment=prod", "run", TAP, warehouse.target)
+        project = warehouse.project
+        with project.start(*command, **reading(api, *jobs), **settings) as killed:
+            deadline = time.monotonic() + 120
+            while len(api.asked("large", "imports")) < 11 or not warehouse.has_loaded():
+                assert killed.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            os.killpg(killed.pid, signal.SIGKILL)
+        run(warehouse, api, *jobs)
+        assert_loaded(warehouse, *jobs)
+        total = warehouse.query("select count(*) as n from fullstory.imported_events")
+        assert total == [{"n": sum(len(SOURCE[one]) for one in jobs)}]
+
+    def test_other_streams_are_loaded(self, warehouse):
+        errors = warehouse.query(
+            "select job_id, error_index, message, code, event, shared"
+            " from fullstory.import_errors order by error_index"
+        )
+        assert exact(errors) == exact(
+            [
+                {"job_id": "partly", "error_index": index, "shared": None, **failure}
+                for index, failure in enumerate(FAILURES)
+            ]
+        )
+        times = ("2026-01-15 01:30:15.01", "2026-01-15 01:31:15.5")
+        jobs = warehouse.query("select * from fullstory.import_jobs order by job_id")
+        for job, expected in zip(
+            jobs,
+            (
+                ("large", "COMPLETED", len(LARGE), 0),
+                ("odd", "COMPLETED", len(SOURCE["odd"]), 0),
+                ("partly", "FAILED", 20, 7),
+            ),
+            strict=True,
+        ):
+            names = ("job_id", "status", "imported_events", "failed_events")
+            assert tuple(job[name] for name in names) == expected
+            found = moment(job["created_at"]), moment(job["finished_at"])
+            assert found == tuple(map(moment, times))
+
+    def test_types_are_as_documented(self, warehouse):
+        kinds = dict(
+            zip(("text", "count", "time", "object"), warehouse.types, strict=True)
+        )
+        for table, columns in DOCUMENTED.items():
+            found = {
+                row["name"]: row["kind"] for row in warehouse.query(TYPES.format(table))
+            }
+            assert {name: k for name, k in found.items() if name[:4] != "_sdc"} == {
+                name: kinds[kind] for kind, names in columns.items() for name in names
+            }
+
+    def test_query_of_the_readme_answers(self, warehouse):
+        (query,) = blocks(warehouse.heading, "sql")
+        assert Counter(
+            (row["customer"], row["priority"]) for row in warehouse.query(query)
+        ) == Counter(
+            (row["user"]["uid"], row["properties"]["priority"])
+            for row in [*LARGE, *PARTLY]
+            if row["name"] == "Support Ticket"
+        )
+
+    def test_only_a_new_job_is_read_in_another_way_with_the_target_s_check(
+        self, warehouse, api
+    ):
+        """By the job of the project and the state that Meltano keeps."""
+        api.add(Job("checked", rows=[*ODD_ROWS, UNSTORABLE]))
+        api.clear()
+        name = warehouse.target.removeprefix("target-")
+        prefix = f"TARGET_{name.upper()}"
+        schema = warehouse.in_case("checked")
+        done = warehouse.project.run(
+            *(
+                "meltano",
+                "--environment=prod",
+                "run",
+                "--force",
+                f"fullstory-to-{name}",
+            ),
+            **reading(api, "large", "odd", "partly", "checked"),
+            **{f"{prefix}_VALIDATE_RECORDS": "true"},
+            **{f"{prefix}_DEFAULT_TARGET_SCHEMA": schema},
+            **{**warehouse.settings, **warehouse.place, **warehouse.checked},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {request.job_id for request in api.requests} == {"checked"}
+        assert_loaded(warehouse, "checked", schema=schema)
+
+    def test_batches_load_the_same_rows(self, warehouse, api, tmp_path):
+        """By the documented setting; what is left of the files is documented, too."""
+        (setting,) = blocks("BATCH", "sh")
+        schema = warehouse.in_case("batched")
+        prefix = warehouse.target.upper().replace("-", "_")
+        run(
+            *(warehouse, api, "odd", "partly"),
+            commands=setting.replace("/path/to/files", str(tmp_path)),
+            options="--state-id-suffix=batches",
+            **{f"{prefix}_DEFAULT_TARGET_SCHEMA": schema},
+        )
+        assert_loaded(warehouse, "odd", "partly", schema=schema)
+        assert len([*tmp_path.iterdir()]) == warehouse.files_left
+
+
+class TestIntoPostgres(Cases):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def warehouse(cls, tmp_path_factory, postgres):
+        return ToPostgres(tmp_path_factory.mktemp("postgres"), postgres)
+
+    def test_keys_and_zone(self, warehouse):
+        """Times were UTC, though the server's own zone is another."""
+        for table, key in (
+            ("imported_events", "job_id, event_index"),
+            ("import_errors", "job_id, error_index"),
+            ("import_jobs", "job_id"),
+        ):
+            found = warehouse.query(KEY.format(table))
+            assert found == [{"key": f"PRIMARY KEY ({key})"}]
+        assert warehouse.query(ZONE) == [{"setting": TIME_ZONE}]
+
+
+class TestIntoSnowflake(Cases):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def warehouse(cls, tmp_path_factory):
+        warehouse = ToSnowflake(tmp_path_factory.mktemp("snowflake"))
+        yield warehouse
+        warehouse.snowflake.close()
+
+    def test_rows_that_come_again_are_merged(self, warehouse, api):
+        words = warehouse.snowflake.statements()
+        assert {"put", "copy", "merge", "remove"} <= {*words}
+        run(warehouse, api, "partly", options="--full-refresh")
+        assert_loaded(warehouse, "partly")
+        words = warehouse.snowflake.statements()
+        assert "merge" in words
+        assert "copy" not in words
+
+    def test_dbt_makes_a_typed_view_of_each_event_name(self, warehouse):
+        """By the real adapter: proposed, built, and every value compared."""
+        for table in ("imported_events", "import_jobs"):  # names: see test_dbt.py
+            warehouse.query(f"delete from fullstory.{table} where job_id = 'odd'")  # noqa: S608
+        folder = warehouse.project.path / "transform"
+        (folder / "dbt_packages").mkdir()
+        package = folder / "dbt_packages" / "dbt_fullstory_imports"
+        package.symlink_to(warehouse.project.path / "dbt")
+        only_events = {"fullstory_imports_streams": [*DOCUMENTED]}
+        with (folder / "dbt_project.yml").open("a", encoding="utf-8") as file:
+            file.write(safe_dump({"vars": only_events}))
+        done = warehouse.snowflake.dbt("propose", "build")
+        assert "WARN=0 ERROR=0" in done
+        assert "user" not in done  # neither a model nor a warning
+        orders = folder / "models" / "fullstory_event_order_completed.sql"
+        assert "'placed_at': 'date'," in orders.read_text("utf-8")
+        (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
+        jobs = warehouse.query(query.replace("from ", "from fullstory_models."))
+        assert {(job["job_id"], job["loaded"], job["missing"]) for job in jobs} == {
+            ("large", len(LARGE), 0),
+            ("partly", 20, 0),
+        }
+        events = {
+            (job_id, index): event
+            for job_id in ("large", "partly")
+            for index, event in enumerate(SOURCE[job_id])
+        }
+        for name in {event["name"] for event in events.values()}:
+            view = f"fullstory_event_{name.lower().replace(' ', '_')}"
+            rows = warehouse.snowflake.query(f"select * from fullstory_models.{view}")  # noqa: S608
+            found = {(row["JOB_ID"], row["EVENT_INDEX"]): row for row in rows}
+            own = {key: one for key, one in events.items() if one["name"] == name}
+            assert len(rows) == len(found)
+            assert found.keys() == own.keys()
+            for key, event in own.items():
+                row = found[key]
+                assert row["USER_UID"] == event["user"]["uid"]
+                assert row["SESSION_ID"] == event["session"]["id"]
+                for field, value in event["properties"].items():
+                    assert is_same(row[field.upper()], value), field
+
+
+def is_same(loaded: Any, value: Any) -> bool:
+    """Whether a column has a property's value."""
+    if isinstance(value, dict | list):
+        return bool(exact(loads(loaded)) == exact(value))
+    if isinstance(value, str) and loaded != value:
+        return moment(loaded) == moment(value)
+    return type(loaded) is type(value) and bool(loaded == value)
