@@ -219,15 +219,15 @@ def test_a_page_is_refused_or_its_rows_are_written_as_they_came(body):
         assert split == kept
     try:
         answer = digitwise(body.decode("utf-8-sig").strip(" \t\r\n\v\f"))
-    except (ValueError, RecursionError):
+        expected = answer.get("results") or []
+        for index, (row, record) in enumerate(zip(expected, untouched, strict=True)):
+            stamp = {"timestamp": record["timestamp"]}
+            key = {"job_id": "a", "event_index": digitwise(str(index))}
+            columns = {**storable(row), **key, **stamp}
+            found = texts_decoded(record, columns, COLUMNS, digitwise)
+            assert found == conformed(columns, COLUMNS)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return  # the test's own decoder can't tell
-    expected = answer.get("results") or []
-    for index, (row, record) in enumerate(zip(expected, untouched, strict=True)):
-        stamp = {"timestamp": record["timestamp"]}
-        key = {"job_id": "a", "event_index": digitwise(str(index))}
-        columns = {**storable(row), **key, **stamp}
-        found = texts_decoded(record, columns, COLUMNS, digitwise)
-        assert found == conformed(columns, COLUMNS)
 
 
 @more

@@ -392,7 +392,7 @@ def test_deep_row_leaves_as_it_came_or_fails_its_job(tap, api, marks, path):
     finished = {*state["bookmarks"][STREAM]["completed_jobs"]}
     failed = rows.keys() - finished
     assert "last" in finished
-    assert {"100000", "1000000"} <= failed
+    assert "1000000" in failed  # Python 3.14 reads 100,000 levels
     assert "100" in finished
     assert len(run.errors) >= 1
     assert all("nested too deeply to be" in line for line in run.errors)
