@@ -5,10 +5,7 @@ what may pass. An answer becomes a `Page` or a `Status`, or an error with a sent
 the user.
 """
 
-from __future__ import annotations
-
 from tap_fullstory_imports.fullstory.answers import (
-    AccessError,
     FullstoryError,
     JobError,
     MissingJobError,
@@ -26,27 +23,5 @@ from tap_fullstory_imports.fullstory.pages import (
     page_of,
     status_of,
 )
-from tap_fullstory_imports.fullstory.session import Sessions
+from tap_fullstory_imports.fullstory.session import Sessions, Thread
 from tap_fullstory_imports.fullstory.stream import JobStream
-from tap_fullstory_imports.fullstory.threads import Thread
-
-__all__ = [
-    "AccessError",
-    "Api",
-    "FullstoryError",
-    "JobError",
-    "JobStream",
-    "MissingJobError",
-    "NotReadyError",
-    "Page",
-    "RetriableError",
-    "Row",
-    "Sessions",
-    "Status",
-    "StopError",
-    "Thread",
-    "count",
-    "decode",
-    "page_of",
-    "status_of",
-]

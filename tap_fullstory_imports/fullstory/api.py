@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import backoff
+import requests
 from singer_sdk.streams.rest import PageContext
 
 from tap_fullstory_imports.fullstory.answers import (
@@ -20,17 +22,11 @@ from tap_fullstory_imports.fullstory.answers import (
 )
 from tap_fullstory_imports.fullstory.pace import Pace
 from tap_fullstory_imports.fullstory.pages import Page
-from tap_fullstory_imports.fullstory.threads import Thread
+from tap_fullstory_imports.fullstory.session import Thread
+from tap_fullstory_imports.fullstory.stream import JobStream
+from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
-
-    import requests
-
-    from tap_fullstory_imports.fullstory.stream import JobStream
-    from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings import Settings
 
 STUCK_LIMITS = 3  # for the headers, for a silence, and for the rest
 MOST_REFUSED = 3  # jobs of a stream in a row, before the key counts as refused

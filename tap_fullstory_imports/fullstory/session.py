@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import requests
 from typing_extensions import override
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports.fullstory.answers import (
@@ -19,20 +24,17 @@ from tap_fullstory_imports.fullstory.answers import (
     no_answer,
 )
 
-if TYPE_CHECKING:
-    from urllib3 import HTTPResponse
-
 CONNECT_SECONDS = 10.0  # for each address of a host: the next one may work
 _EXPECTED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 _CHUNK_BYTES = 256 * 1024
 _ERROR_BYTES = 1024 * 1024
+T = TypeVar("T")
 
 
 class PlainSession(requests.Session):
     """A session that follows no redirect and keeps no cookie."""
 
     def __init__(self, url: str) -> None:
-        """Start without a connection, for addresses like this one."""
         super().__init__()
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Plain `http` reaches this machine only, so it needs no proxy.
@@ -141,7 +143,6 @@ class Sessions:
     """A session for each thread, because threads can't share one."""
 
     def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
-        """Take what `Session` takes."""
         self._limits = url, seconds, most_bytes
         self._own = threading.local()
 
@@ -151,3 +152,53 @@ class Sessions:
         if session is None:
             session = self._own.session = Session(*self._limits)
         return session
+
+
+class Thread:
+    """Makes one call after the other.
+
+    A daemon, so that a call that never ends does not keep the program from ending. The
+    threads of the standard library's executors would.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in the thread; return or raise what it does."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((future, function, args))
+        return await future
+
+    def end(self) -> None:
+        """End the thread after the calls that it has been given."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            _make(*call)
+            del call  # or its arguments and its result would stay in memory
+
+
+def _make(
+    future: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    result, error = None, None
+    try:
+        result = function(*args)
+    except Exception as raised:  # noqa: BLE001 - raised where it is waited for
+        error = raised
+    with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+
+
+def _settle(
+    future: asyncio.Future[Any], result: object, error: Exception | None
+) -> None:
+    if future.done():  # it has been cancelled
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

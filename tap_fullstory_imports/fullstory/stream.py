@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+import requests
+from singer_sdk import Tap
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.pagination import BaseAPIPaginator
 from singer_sdk.schema.source import StreamSchema
+from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import RESTStream
 from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import answers
 from tap_fullstory_imports.fullstory.answers import JobError
-from tap_fullstory_imports.fullstory.pages import decode, page_of
+from tap_fullstory_imports.fullstory.pages import Page, Row, Status, decode, page_of
+from tap_fullstory_imports.fullstory.session import Sessions
 from tap_fullstory_imports.schemas import SCHEMAS
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
-
-    import requests
-    from singer_sdk import Tap
-    from singer_sdk.singerlib import Catalog
-
-    from tap_fullstory_imports.fullstory.pages import Page, Row, Status
-    from tap_fullstory_imports.fullstory.session import Sessions
-    from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings import Settings
 
 _NO_SETTINGS = "This stream has no settings: it can't be read."
 
@@ -58,7 +53,6 @@ class JobStream(RESTStream["str | None"]):
     def __init__(
         self, tap: Tap, settings: Settings | None, sessions: Sessions | None
     ) -> None:
-        """Make a stream of a tap; without settings it can only be described."""
         super().__init__(tap)
         self.forced_replication_method = REPLICATION_INCREMENTAL
         self._settings, self._sessions = settings, sessions
@@ -207,7 +201,6 @@ class NextPageTokenPaginator(BaseAPIPaginator["str | None"]):
     """
 
     def __init__(self) -> None:
-        """Start before the first page, which is asked for without a token."""
         super().__init__(None)
         self._seen: set[str] = set()
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.fullstory import (
+    Api,
     JobError,
+    JobStream,
     MissingJobError,
     NotReadyError,
+    Page,
     Status,
 )
 from tap_fullstory_imports.jobs import verdicts
 from tap_fullstory_imports.jobs.verdicts import AgainError, CountsError
+from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-
-if TYPE_CHECKING:
-    from tap_fullstory_imports.fullstory import Api, JobStream, Page
-    from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
-    from tap_fullstory_imports.singer.output import Output
+from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.singer.output import Output
 
 MOST_READINGS = 3  # where Fullstory's answers say that they are not final
 MOST_COUNTS = 2  # where the last one ends with a wrong number of rows

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import backoff
 
-from tap_fullstory_imports.fullstory import Api, StopError
+from tap_fullstory_imports.fullstory import Api, JobStream, StopError
 from tap_fullstory_imports.jobs.job import Job, Means
 from tap_fullstory_imports.reporting.report import LINE_SECONDS, Report
 from tap_fullstory_imports.reporting.words import named
+from tap_fullstory_imports.settings import Settings
 from tap_fullstory_imports.singer.output import Output
-from tap_fullstory_imports.singer.writer import TargetGoneError
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Generator, Iterator, Sequence
-    from types import FrameType
-
-    from tap_fullstory_imports.fullstory import JobStream
-    from tap_fullstory_imports.settings import Settings
-    from tap_fullstory_imports.singer.state import Bookmarks
-    from tap_fullstory_imports.singer.writer import Writer
+from tap_fullstory_imports.singer.state import Bookmarks
+from tap_fullstory_imports.singer.writer import TargetGoneError, Writer
 
 TICK_SECONDS = 1.0
 END_SECONDS = 10.0  # real ones: a target that takes nothing for so long is left alone

@@ -5,13 +5,8 @@ Source: https://developer.fullstory.com/server/events/get-batch-import-job-detai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tap_fullstory_imports.fullstory import JobError, MissingJobError
+from tap_fullstory_imports.fullstory import JobError, JobStream, MissingJobError, Status
 from tap_fullstory_imports.reporting.words import bounded, many
-
-if TYPE_CHECKING:
-    from tap_fullstory_imports.fullstory import JobStream, Status
 
 LATER = "Run again later. If the error persists, contact Fullstory's support."
 _OTHER_KINDS = {"events": ("users", "user_job_ids"), "users": ("events", "job_ids")}
@@ -33,7 +28,6 @@ class CountsError(AgainError):
     """
 
     def __init__(self, rows: int, numbers: str) -> None:
-        """Keep the numbers."""
         super().__init__(
             f"It is incomplete: {numbers}. The next run will read it again. To accept"
             " it as it is, set `count_mismatch` to `warn`."

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from singer_sdk import Stream
 from singer_sdk.singerlib.encoding.base import SingerMessageType
 from singer_sdk.singerlib.encoding.simple import Message
 
-from tap_fullstory_imports.fullstory import StopError
+from tap_fullstory_imports.fullstory import Row, StopError
 from tap_fullstory_imports.reporting.redaction import HIDDEN
 from tap_fullstory_imports.singer.records import json_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from singer_sdk import Stream
-
-    from tap_fullstory_imports.fullstory import Row
 
 _LEVEL = 3  # of gzip: half the time of level 6, and nearly as small
 _GZIP = zlib.MAX_WBITS | 16
@@ -51,7 +45,6 @@ class File:
     """
 
     def __init__(self) -> None:
-        """Start without a record."""
         self.rows, self.jobs = 0, list[str]()
         self._lines = zlib.compressobj(_LEVEL, wbits=_GZIP)
         self._parts: list[bytes] = []

@@ -6,27 +6,21 @@ a stream map or for flattening are decoded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+from singer_sdk import Stream
 from singer_sdk.contrib.msgspec import enc_hook
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib.json import serialize_json
 
-from tap_fullstory_imports.fullstory import StopError, decode
+from tap_fullstory_imports.fullstory import Row, StopError, decode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from singer_sdk import Stream
-    from singer_sdk.mapper import StreamMap
-
-    from tap_fullstory_imports.fullstory import Row
-
-    Path = tuple[str, ...]
+Path = tuple[str, ...]
 
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -74,7 +68,6 @@ class Records:
     """Makes the records of one stream."""
 
     def __init__(self, stream: Stream) -> None:
-        """Take what the catalog selects and the settings change."""
         self._name = stream.name
         self._starts = _starts(stream.schema)
         self._selection = _selection(stream.schema, stream.mask)

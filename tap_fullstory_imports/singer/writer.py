@@ -27,7 +27,6 @@ class Writer(GenericSingerWriter[bytes, Message]):
     """Writes whole lines to stdout."""
 
     def __init__(self) -> None:
-        """Start with a reader of stdout, as far as one knows."""
         super().__init__()
         self._gone: str | None = None
         self._deadline: float | None = None
