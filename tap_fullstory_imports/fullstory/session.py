@@ -31,24 +31,11 @@ _ERROR_BYTES = 1024 * 1024
 T = TypeVar("T")
 
 
-class PlainSession(requests.Session):
-    """A session that follows no redirect and keeps no cookie."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Plain `http` reaches this machine only, so it needs no proxy.
-        self.trust_env = url.lower().startswith("https:")
-
-    @override
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Disables redirects; requests reads the body even without following one."""
-
-
-class Session(PlainSession):
+class Session(requests.Session):
     """Sends a request once, and reads the answer within the limits.
 
-    Its answers are whole: nothing is read from the network after `send`.
+    It follows no redirect and keeps no cookie. Its answers are whole: nothing is read
+    from the network after `send`.
     """
 
     def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
@@ -60,8 +47,15 @@ class Session(PlainSession):
                 and for the whole body.
             most_bytes: The largest page, decompressed.
         """
-        super().__init__(url)
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Plain `http` reaches this machine only, so it needs no proxy.
+        self.trust_env = url.startswith("https:")
         self._seconds, self._most = seconds, most_bytes
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Disables redirects; requests reads the body even without following one."""
 
     @override
     def send(
@@ -105,53 +99,36 @@ class Session(PlainSession):
         return response
 
     def _body(self, response: requests.Response, deadline: float) -> tuple[bytes, bool]:
+        """Read a decoded body, but not more than allowed; return whether it is whole.
+
+        Raises:
+            TimeoutError: If the deadline passes, by `time.monotonic`.
+            JobError: If a page is larger than allowed.
+        """
         is_page = response.status_code == HTTPStatus.OK
         most = self._most if is_page else _ERROR_BYTES
-        body, is_whole = read_body(response, most, deadline)
+        raw: HTTPResponse = response.raw
+        body = bytearray()
+        is_whole = (raw.length_remaining or 0) <= most  # as announced
+        while is_whole and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
+            body += chunk
+            is_whole = len(body) <= most
+            if time.monotonic() > deadline:
+                raise TimeoutError
         if is_page and not is_whole:
             msg = (
                 f"A response from Fullstory exceeds `max_page_bytes` ({most:,}). If"
                 " this job really has pages that large, raise the setting."
             )
             raise JobError(msg)
-        return body, is_whole
+        return bytes(body), is_whole
 
 
-def read_body(
-    response: requests.Response, most: int, deadline: float
-) -> tuple[bytes, bool]:
-    """Read the decoded body of an answer, but stop where it is larger than allowed.
-
-    Returns:
-        The body, and whether the body is whole.
-
-    Raises:
-        TimeoutError: If the deadline passes, by `time.monotonic`.
-    """
-    raw: HTTPResponse = response.raw
-    body = bytearray()
-    is_too_large = (raw.length_remaining or 0) > most  # as announced
-    while not is_too_large and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
-        body += chunk
-        is_too_large = len(body) > most
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    return bytes(body), not is_too_large
-
-
-class Sessions:
+class Sessions(threading.local):
     """A session for each thread, because threads can't share one."""
 
     def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
-        self._limits = url, seconds, most_bytes
-        self._own = threading.local()
-
-    def mine(self) -> Session:
-        """The session of the thread that asks."""
-        session: Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = Session(*self._limits)
-        return session
+        self.mine = Session(url, seconds, most_bytes)  # Python calls it in each thread
 
 
 class Thread:

@@ -112,7 +112,7 @@ class JobStream(RESTStream["str | None"]):
         """The session of the thread that asks; it has the limits of the settings."""
         if self._sessions is None:
             raise RuntimeError(_NO_SETTINGS)
-        return self._sessions.mine()
+        return self._sessions.mine
 
     @override
     def validate_response(self, response: requests.Response) -> None:

@@ -242,7 +242,7 @@ class Run:
                 except TargetGoneError as error:
                     self._stop(error)
                     return
-                means.report.keep_up(means.api.pause, means.api.sleepers)
+                means.report.keep_up(means.api.pause)
                 await asyncio.sleep(TICK_SECONDS)
 
 

@@ -9,6 +9,7 @@ from tap_fullstory_imports.fullstory import JobError, JobStream, MissingJobError
 from tap_fullstory_imports.reporting.words import bounded, many
 
 LATER = "Run again later. If the error persists, contact Fullstory's support."
+CHANGED = "It changed while it was read. Run again when the import has ended."
 _OTHER_KINDS = {"events": ("users", "user_job_ids"), "users": ("events", "job_ids")}
 
 
@@ -66,14 +67,6 @@ def counts(stream: JobStream, total: int | None, reported: int) -> str:
     return (
         f"the pages report {said} and the status of the job reports {reported:,}"
         f" {stream.rows_are}"
-    )
-
-
-def changed(readings: int) -> AgainError:
-    """The answers tell of an import that still runs."""
-    return AgainError(
-        f"It changed while it was read, {many(readings, 'time')}. Run again when the"
-        " import has ended."
     )
 
 

@@ -11,12 +11,7 @@ from singer_sdk.singerlib import SchemaMessage, StateMessage
 
 from tap_fullstory_imports.fullstory import Row, Thread
 from tap_fullstory_imports.singer.batches import BatchFiles, File
-from tap_fullstory_imports.singer.records import (
-    Records,
-    Written,
-    json_lines,
-    record_lines,
-)
+from tap_fullstory_imports.singer.records import Records, json_lines, record_lines
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.singer.writer import Writer
 
@@ -71,8 +66,11 @@ class Output:
                 )
                 self._add(json_lines([message.to_dict()]))
 
-    async def write(self, stream: Stream, rows: list[Row]) -> Written:
+    async def write(self, stream: Stream, rows: list[Row]) -> int:
         """Write rows of a stream; the rows may be changed for it.
+
+        Returns:
+            How many of the rows no filter left out.
 
         Raises:
             StopError: If the settings keep them from being written.
