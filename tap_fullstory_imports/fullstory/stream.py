@@ -25,8 +25,6 @@ from tap_fullstory_imports.fullstory.session import Sessions
 from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.settings import Settings
 
-_NO_SETTINGS = "This stream has no settings: it can't be read."
-
 
 class JobStream(RESTStream["str | None"]):
     """Rows of many jobs, replicated job by job.
@@ -50,22 +48,13 @@ class JobStream(RESTStream["str | None"]):
     place = ""
     skips_without_rows = False
 
-    def __init__(
-        self, tap: Tap, settings: Settings | None, sessions: Sessions | None
-    ) -> None:
+    def __init__(self, tap: Tap, settings: Settings, sessions: Sessions) -> None:
         super().__init__(tap)
         self.forced_replication_method = REPLICATION_INCREMENTAL
-        self._settings, self._sessions = settings, sessions
+        self.settings, self._sessions = settings, sessions
         self.unreadable: dict[str, tuple[int, str]] = {}
 
     # What to ask
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of the run."""
-        if self._settings is None:
-            raise RuntimeError(_NO_SETTINGS)
-        return self._settings
 
     @property
     @override
@@ -110,8 +99,6 @@ class JobStream(RESTStream["str | None"]):
     @override
     def requests_session(self) -> requests.Session:
         """The session of the thread that asks; it has the limits of the settings."""
-        if self._sessions is None:
-            raise RuntimeError(_NO_SETTINGS)
         return self._sessions.mine
 
     @override
