@@ -29,7 +29,7 @@ _MISSING_PAGES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 class FullstoryError(Exception):
-    """A request has not given a page or a status.
+    """A request brought neither a page nor a status.
 
     Attributes:
         status: The HTTP status; 0 if there was no answer.
@@ -46,7 +46,7 @@ class NotReadyError(FullstoryError):
 
 
 class RetriableError(FullstoryError, RetriableAPIError):
-    """The request failed in a way that may pass."""
+    """The request failed, perhaps only temporarily."""
 
     response = None  # of the SDK's class: the sentence says all
 

@@ -67,7 +67,7 @@ class Api:
     async def ask(
         self, stream: JobStream, job_id: str, token: str | None = None
     ) -> tuple[requests.Response, Page]:
-        """Ask for a page of a job, or for its status; try again what may pass.
+        """Ask for a page of a job, or for its status; retry after temporary failures.
 
         Raises:
             NotReadyError: If the job is still processing.

@@ -42,7 +42,7 @@ class Means:
 
 @dataclass
 class _Readings:
-    """What the readings of a job for one stream have come to."""
+    """What is known of a job from its earlier readings, for one stream."""
 
     in_vain: int = 0
     most_rows: int = 0

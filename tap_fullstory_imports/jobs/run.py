@@ -30,7 +30,7 @@ _SIGNALS = "SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Run:
-    """Reads the jobs of some streams, and writes what comes of them.
+    """Reads the jobs of the selected streams, and writes their records.
 
     A round reads all jobs once, and makes no more tasks than jobs may be open. A job
     whose import still runs, or that was not read whole, is read again in the next one.

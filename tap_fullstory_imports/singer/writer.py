@@ -1,4 +1,4 @@
-"""Whole lines to stdout, whoever reads them."""
+"""Writes whole lines to stdout, however slow the target is."""
 
 from __future__ import annotations
 
