@@ -84,7 +84,7 @@ FORMS: dict[str | bytes, list[str] | str] = {
     "id,n\na,1,2\n": f"`jobs_file`, line 2: {UNEVEN}",
     'id,n\na,"1\n': "`jobs_file`, line 2: this is not valid CSV: unexpected end of"
     " data.",
-    '"x,id",y\na,b\n': "`jobs_file`: the header has no column `job_id` or `id`.",
+    '"x,id",y\na,b\n': ['"x,id",y', "a,b"],
     "id\n..\n": f"`jobs_file`, line 2: {NO_ID}",
 }
 
@@ -320,7 +320,7 @@ ANSWERS: dict[str, tuple[str | Callable[[Handler], None], str]] = {
     "dribbling body": (repeating(b"a\n", 0.02), LATE),
     "cut off": (
         cut_off,
-        "can't be read: the connection failed (ChunkedEncodingError).",
+        "can't be read: the connection failed (ProtocolError).",
     ),
     "picture": (picture, "is not a text file in UTF-8."),
 }

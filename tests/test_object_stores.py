@@ -128,14 +128,14 @@ def test_a_jobs_file_can_be_in_google_cloud_storage(tap: Folder, api: StandIn) -
 READ = """
 import json, os, sys
 from singer_sdk.exceptions import ConfigValidationError
-from tap_fullstory_imports.settings import files
+from tap_fullstory_imports.settings import job_ids
 
-files.MOST_BYTES = 1024**2
+job_ids.MOST_BYTES = 1024**2
 for environment, address in json.loads(sys.argv[1]):
     os.environ.update(environment)
     try:
         seconds = 0.5 if "slow" in address else 20
-        print(json.dumps(files.read_text(address, "`jobs_file`", seconds)))
+        print(json.dumps(job_ids.read_text(address, "`jobs_file`", seconds)))
     except ConfigValidationError as error:
         print(json.dumps(error.errors[0]))
 """

@@ -14,7 +14,9 @@ import pytest
 import requests
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_fullstory_imports.settings import SCHEMA, Settings, checks
+from tap_fullstory_imports.settings import checks
+from tap_fullstory_imports.settings.declaration import SCHEMA
+from tap_fullstory_imports.settings.settings import Settings
 from tests.harness import Run, run
 from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, StandIn, make_events

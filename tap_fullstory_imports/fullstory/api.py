@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tap_fullstory_imports.fullstory.stream import JobStream
     from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
+    from tap_fullstory_imports.settings.settings import Settings
 
 STUCK_LIMITS = 3  # for the headers, for a silence, and for the rest
 MOST_REFUSED = 3  # jobs of a stream in a row, before the key counts as refused

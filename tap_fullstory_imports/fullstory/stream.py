@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tap_fullstory_imports.fullstory.pages import Page, Row, Status
     from tap_fullstory_imports.fullstory.session import Sessions
-    from tap_fullstory_imports.settings import Settings
+    from tap_fullstory_imports.settings.settings import Settings
 
 _NO_SETTINGS = "This stream has no settings: it can't be read."
 

@@ -19,7 +19,7 @@ from tap_fullstory_imports.reporting.words import many
 if TYPE_CHECKING:
     from tap_fullstory_imports.fullstory import Api, JobStream, Page
     from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
+    from tap_fullstory_imports.settings.settings import Settings
     from tap_fullstory_imports.singer.output import Output
 
 MOST_READINGS = 3  # where Fullstory's answers say that they are not final

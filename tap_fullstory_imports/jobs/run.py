@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from tap_fullstory_imports.fullstory import JobStream
-    from tap_fullstory_imports.settings import Settings
+    from tap_fullstory_imports.settings.settings import Settings
     from tap_fullstory_imports.singer.state import Bookmarks
     from tap_fullstory_imports.singer.writer import Writer
 

@@ -10,20 +10,17 @@ import difflib
 import ipaddress
 import os
 import re
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from singer_sdk import Stream
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from tap_fullstory_imports.settings.declaration import OWN
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from singer_sdk import Stream
 
 _KINDS = {
     "array": "a list",
@@ -38,28 +35,24 @@ _BOUNDS = {
     "exclusiveMinimum": "greater than",
     "maximum": "at most",
 }
+
+
+def _closed(*required: str, **properties: Any) -> dict[str, Any]:
+    """The schema of an object without other properties."""
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {**schema, "additionalProperties": False}
+
+
 # Stricter than the SDK's, whose BATCH messages would fail on the rest.
-_BATCH_CONFIG = {
-    "required": ["encoding", "storage"],
-    "properties": {
-        "encoding": {
-            "type": "object",
-            "required": ["format"],
-            "properties": {
-                "format": {"enum": ["jsonl"]},
-                "compression": {"enum": ["gzip"]},
-            },
-        },
-        "storage": {
-            "type": "object",
-            "required": ["root"],
-            "properties": {"root": {"type": "string"}, "prefix": {}, "params": {}},
-            "additionalProperties": False,
-        },
-        "batch_size": {"type": ["integer", "null"], "minimum": 1},
-    },
-    "additionalProperties": False,
-}
+_BATCH_CONFIG = _closed(
+    "encoding",
+    "storage",
+    encoding=_closed(
+        "format", format={"enum": ["jsonl"]}, compression={"enum": ["gzip"]}
+    ),
+    storage=_closed("root", root={"type": "string"}, prefix={}, params={}),
+    batch_size={"type": ["integer", "null"], "minimum": 1},
+)
 
 
 def fault(sentence: str) -> ConfigValidationError:

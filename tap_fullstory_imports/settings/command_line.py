@@ -7,22 +7,20 @@ by the locale, takes no byte order mark, and ends in tracebacks.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.singerlib import Catalog
 
 from tap_fullstory_imports.settings.checks import fault
 from tap_fullstory_imports.settings.declaration import OWN, PREFIX
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection, Iterator
 
 RESTART = (
     " To read all jobs again, run without `--state`, or under Meltano after `meltano"
@@ -71,14 +69,12 @@ class ConfigInput:
                     "`--config` takes the path of a file. Put the settings into one."
                 )
             if path != "ENV":
+                where = f"`--config`: {path}"
                 try:
                     content = Path(path).read_bytes()
                 except OSError as error:
-                    reason = error.strerror
-                    raise fault(
-                        f"`--config`: {path} can't be read: {reason}."
-                    ) from None
-                given.config |= _object(content, f"`--config`: {path}")
+                    raise fault(f"{where} can't be read: {error.strerror}.") from None
+                given.config |= _object(content, where)
         for name in known if "ENV" in paths else ():
             if text := os.environ.get(PREFIX + name.upper()):
                 given.config[name] = text
@@ -127,12 +123,8 @@ def _object(content: bytes, where: str, way_on: str = "") -> dict[str, Any]:
         raise fault(f"{where} is not a JSON object.{way_on}")
     layer: list[Any] = [value]
     for _ in range(_MOST_LEVELS):
-        nested = [one for one in layer if isinstance(one, (dict, list))]
-        layer = [
-            inner
-            for one in nested
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
+        inner = (one.values() if isinstance(one, dict) else one for one in layer)
+        layer = [one for part in inner for one in part if isinstance(one, (dict, list))]
     if layer:
         raise fault(f"{where} is nested too deeply.{way_on}")
     return value
