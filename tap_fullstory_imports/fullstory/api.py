@@ -178,7 +178,9 @@ class Api:
                 await self._silent(error)
             return
         self._answered_at, self._silences = self._now(), 0
-        if isinstance(error, AccessError):
+        if isinstance(error, StopError):
+            self._stop = error
+        elif isinstance(error, AccessError):
             self._refused[stream.name] = self._refused.get(stream.name, 0) + 1
             if self._refused[stream.name] >= MOST_REFUSED:
                 raise self._stopped(str(error))
