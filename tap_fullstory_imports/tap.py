@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TextIO
 
 from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import TapCapabilities
@@ -16,6 +16,7 @@ from typing_extensions import override
 from tap_fullstory_imports.fullstory import Sessions
 from tap_fullstory_imports.jobs.run import Run
 from tap_fullstory_imports.reporting import redaction
+from tap_fullstory_imports.reporting.words import many
 from tap_fullstory_imports.settings import checks
 from tap_fullstory_imports.settings.command_line import (
     ConfigInput,
@@ -101,6 +102,11 @@ class TapFullstoryImports(Tap):
         mine.update(state)
         self._bookmarks = Bookmarks(mine, NAMES)
 
+    @classmethod
+    def _own(cls) -> Self:
+        """The tap without settings, as `--discover` describes it."""
+        return cls(validate_config=False, setup_mapper=False)
+
     # Running
 
     def read_all(self, most_rows: int | None = None) -> NoReturn:
@@ -151,7 +157,7 @@ class TapFullstoryImports(Tap):
             tap = cls(
                 config=config and config.config,
                 state=state and read_state(state),
-                catalog=catalog and read_catalog(catalog, NAMES),
+                catalog=catalog and read_catalog(catalog, cls._own().catalog),
             )
             tap.read_all()
 
@@ -198,5 +204,13 @@ def _selected(tap: Tap, *, everything: bool) -> list[JobStream]:
         )
     for stream in streams:
         stream.selected = True
-        checks.check_maps(stream)
+    checks.check_maps(streams)
+    for kind, name in (("events", "import_jobs"), ("users", "user_import_jobs")):
+        unread: JobStream = tap.streams[name]  # type: ignore[assignment]
+        if unread.job_ids and not any(stream.kind == kind for stream in streams):
+            tap.logger.warning(
+                "The catalog selects no stream of %s. Not read: %s.",
+                kind,
+                many(len(unread.job_ids), "job"),
+            )
     return streams
