@@ -19,13 +19,11 @@ USERS, FAILED = make_users(30), make_failed_users(30)
 
 
 def example():
-    """The README's example."""
     (text,) = blocks("Personal data", "yaml")
     return safe_load(text.replace("$EMAIL_SALT", SALT))
 
 
 def catalog(patterns):
-    """The catalog that Meltano makes of the patterns of `select`."""
     made = selecting(*NAMES)
     for entry in made["streams"]:
         for field in entry["metadata"]:
@@ -36,7 +34,6 @@ def catalog(patterns):
 
 
 def check(imported, failed):
-    """Names and failed requests are gone, addresses are hashed, the rest is there."""
     hashes = [
         hashlib.sha256(f"{SALT}{row['email']}".encode()).hexdigest()
         if "email" in row
