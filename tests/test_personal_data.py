@@ -30,6 +30,8 @@ def catalog(patterns):
             path = ".".join([entry["tap_stream_id"], *field["breadcrumb"][1::2]])
             if any(fnmatch(path, one[1:]) for one in patterns if one[0] == "!"):
                 field["metadata"]["selected"] = False
+        place = ["properties", "properties", "properties", "company"]
+        entry["metadata"].append({"breadcrumb": place, "metadata": {"selected": False}})
     return made
 
 
@@ -46,6 +48,8 @@ def check(imported, failed):
     assert [row["code"] for row in failed] == [row["code"] for row in FAILED]
     for row in imported:
         assert "display_name" not in row
+        assert "company" not in row["properties"]
+        assert row["properties"].keys() == USERS[0]["properties"].keys() - {"company"}
     for row in failed:
         assert "user" not in row
 
