@@ -17,7 +17,7 @@ from typing import Any
 
 from yaml import safe_dump
 
-from tap_fullstory_imports.settings import OWN
+from tap_fullstory_imports.settings.declaration import OWN
 
 ROOT = Path(__file__).parent.parent
 ABOUT = (sys.executable, "-m", "tap_fullstory_imports", "--about", "--format=json")

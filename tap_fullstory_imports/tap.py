@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, NoReturn, TextIO
+from typing import Any, ClassVar, NoReturn, Self, TextIO
 
 import click
 from singer_sdk import Tap
@@ -15,18 +15,19 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_fullstory_imports import settings
 from tap_fullstory_imports.fullstory import JobStream, Sessions
 from tap_fullstory_imports.jobs.run import Run
 from tap_fullstory_imports.reporting import redaction
-from tap_fullstory_imports.settings import Settings, fault
-from tap_fullstory_imports.settings.checks import bare_key
+from tap_fullstory_imports.reporting.words import many
+from tap_fullstory_imports.settings import checks
 from tap_fullstory_imports.settings.command_line import (
     ConfigInput,
     exit_on_user_error,
     read_catalog,
     read_state,
 )
+from tap_fullstory_imports.settings.declaration import NAME, OWN, SCHEMA
+from tap_fullstory_imports.settings.settings import Settings
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.singer.writer import Writer
 from tap_fullstory_imports.streams import STREAMS
@@ -37,9 +38,9 @@ NAMES = tuple(stream.name for stream in STREAMS)
 class TapFullstoryImports(Tap):
     """Reads the results of Fullstory's batch imports of events and users."""
 
-    name = settings.NAME
-    package_name = settings.NAME
-    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(settings.SCHEMA)
+    name = NAME
+    package_name = NAME
+    config_jsonschema: ClassVar[dict[str, Any]] = deepcopy(SCHEMA)
     message_writer_class = Writer
     message_writer: Writer
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
@@ -58,7 +59,7 @@ class TapFullstoryImports(Tap):
         config = {
             name: value
             for name, value in (config or {}).items()
-            if name not in settings.OWN or value not in (None, "")  # that is: unset
+            if name not in OWN or value not in (None, "")  # that is: unset
         }
         if validate_config:
             self.settings = self._checked(config)
@@ -82,8 +83,8 @@ class TapFullstoryImports(Tap):
         cls.append_builtin_config(cls.config_jsonschema)
         known: dict[str, Any] = cls.config_jsonschema["properties"]
         if key := config.get("api_key"):
-            redaction.hide(bare_key(str(key)))
-        return Settings.from_config(config, settings.of_others(config, known, NAMES))
+            redaction.hide(checks.bare_key(str(key)))
+        return Settings.from_config(config, checks.of_others(config, known, NAMES))
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:
@@ -95,6 +96,11 @@ class TapFullstoryImports(Tap):
         mine: Any = self.state
         mine.update(state)
         self._bookmarks = Bookmarks(mine, NAMES)
+
+    @classmethod
+    def _own(cls) -> Self:
+        """The tap without settings, as `--discover` describes it."""
+        return cls(validate_config=False, setup_mapper=False)
 
     # Running
 
@@ -141,7 +147,7 @@ class TapFullstoryImports(Tap):
             tap = cls(
                 config=config and config.config,
                 state=state and read_state(state),
-                catalog=catalog and read_catalog(catalog, NAMES),
+                catalog=catalog and read_catalog(catalog, cls._own().catalog),
             )
             tap.read_all()
 
@@ -182,11 +188,19 @@ def _selected(tap: Tap, *, everything: bool) -> list[JobStream]:
         if everything or tap.streams[name].selected
     ]
     if not streams:
-        raise fault(
+        raise checks.fault(
             "The catalog selects none of this tap's streams. Select one, or leave"
             " out `--catalog`."
         )
     for stream in streams:
         stream.selected = True
-        settings.check_maps(stream)
+    checks.check_maps(streams)
+    for kind, name in (("events", "import_jobs"), ("users", "user_import_jobs")):
+        unread: JobStream = tap.streams[name]  # type: ignore[assignment]
+        if unread.job_ids and not any(stream.kind == kind for stream in streams):
+            tap.logger.warning(
+                "The catalog selects no stream of %s. Not read: %s.",
+                kind,
+                many(len(unread.job_ids), "job"),
+            )
     return streams

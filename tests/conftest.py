@@ -11,10 +11,7 @@ from tests.harness import Folder
 from tests.stand_in import StandIn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.postgres_server import Postgres
+    pass
 
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("untimed", deadline=None)
@@ -22,8 +19,7 @@ settings.register_profile("long", deadline=None, max_examples=2_000)  # make fuz
 settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that take longest, so that the processes end together."""
+def pytest_collection_modifyitems(items):
     for item in items:
         if "postgres" in getattr(item, "fixturenames", ()):
             item.add_marker("e2e")
@@ -31,8 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL server for the tests of a file."""
+def postgres():
     from tests.postgres_server import Postgres  # noqa: PLC0415 - not every test needs it
 
     with Postgres() as server:
@@ -40,13 +35,11 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def api() -> Iterator[StandIn]:
-    """A stand-in API without jobs: a test adds its own."""
+def api():
     with StandIn() as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-def tap(tmp_path: Path, api: StandIn) -> Folder:
-    """The tap's command line, set up to read from the stand-in."""
+def tap(tmp_path, api):
     return Folder(tmp_path, api)

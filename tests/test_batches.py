@@ -23,7 +23,6 @@ BATCH = {"format": "jsonl", "compression": "gzip"}
 
 @pytest.fixture(autouse=True)
 def batches(tap, tmp_path):
-    """The setting `batch_config`, for a folder."""
     folder = tmp_path / "batches"
     folder.mkdir()
     config = {"encoding": BATCH, "storage": {"root": folder.as_uri()}}

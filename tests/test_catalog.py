@@ -27,14 +27,12 @@ def discovered():
 
 
 def as_text(catalog):
-    """A catalog as it is in the snapshot: metadata in a fixed order."""
     for stream in catalog["streams"]:
         stream["metadata"].sort(key=lambda entry: entry["breadcrumb"])
     return json.dumps(catalog, indent=2, ensure_ascii=False) + "\n"
 
 
 def fields(schema, path=()):
-    """Every field at every depth, with the path to it."""
     for name, field in schema.get("properties", {}).items():
         yield (*path, name), field
         yield from fields(field, (*path, name))

@@ -33,7 +33,6 @@ def state_of(*jobs):
 
 
 def assert_refused(run, *words):
-    """The run must have ended with one clear error line before it began."""
     assert run.status == 1
     assert run.stdout == b""
     [error] = run.errors
@@ -41,7 +40,6 @@ def assert_refused(run, *words):
 
 
 def in_shell(*arguments, redirect="", cwd=ROOT, python=(), **variables):
-    """What the command leaves behind as a process of its own."""
     line = [sys.executable, *python, *MODULE[1:], *map(str, arguments)]
     ours = {name: text for name, text in os.environ.items() if PREFIX not in name}
     done = subprocess.run(  # noqa: S603 - the tap itself
@@ -258,7 +256,6 @@ def test_records_are_written_after_a_second_while_the_next_page_hangs(tap, api):
 
 
 def catalog_of(*path, selected=True, **stream):
-    """The catalog of the imported events, with a field selected or not."""
     catalog = json.loads(run(["--discover"]).stdout)
     [found] = [one for one in catalog["streams"] if one["tap_stream_id"] == STREAM]
     breadcrumb = [step for name in path for step in ("properties", name)]
@@ -311,6 +308,72 @@ def test_a_deselected_field_is_in_neither_schema_nor_records(tap, api, path, unk
         expected.pop("new")
     assert done.records() == [expected]
     assert done.of_type("SCHEMA")[0]["schema"] == schema
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key_properties": ["job_id"]},
+        {"key_properties": [], "replication_key": "timestamp"},
+        {
+            "schema": {},
+            "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}],
+        },
+        {"schema": {"properties": {"name": {"type": "integer"}, "user": {}}}},
+        {"schema": {"type": "string", "properties": {"job_id": {"type": "object"}}}},
+        {"stream": "renamed", "stream_alias": "renamed"},
+    ],
+)
+def test_names_keys_and_columns_are_the_taps_own_whatever_a_catalog_says(
+    tap, api, changes
+):
+    api.add(Job("a", rows=make_events(2)))
+    plain = tap.run(job_ids=["a"], flattening_max_depth=2)
+    catalog = catalog_of(**changes)
+    done = tap.run(job_ids=["a"], flattening_max_depth=2, catalog=catalog)
+    assert done.status == 0, done.stderr
+    assert done.of_type("SCHEMA") == plain.of_type("SCHEMA")
+    assert done.records() == plain.records()
+    assert "latten" not in done.stderr
+
+
+def test_a_catalog_can_add_columns(tap, api):
+    """As the extra `schema` of Meltano does, so that flattening and `select` work."""
+    free = {"plan": "x", "phone": 1, "other": 2}
+    api.add(Job("a", rows=[{"properties": free, "new": 2}]))
+    catalog = catalog_of()
+    [stream] = catalog["streams"]
+    plan, phone = {"type": ["string", "null"]}, {"type": ["integer", "null"]}
+    free = {"properties": {"plan": plan, "phone": phone}}
+    stream["schema"] = {"properties": {"properties": free, "new": phone}}
+    place = ["properties", "properties", "properties", "phone"]
+    out = {"breadcrumb": place, "metadata": {"selected": False}}
+    stream["metadata"].append(out)
+    done = tap.run(
+        job_ids=["a"], catalog=catalog, flattening_enabled=True, flattening_max_depth=1
+    )
+    fields = done.of_type("SCHEMA")[0]["schema"]["properties"]
+    assert fields["properties__plan"] == plan
+    assert fields["new"] == phone
+    [record] = done.records()
+    assert "properties__phone" not in {*fields, *record}
+    assert record["properties__plan"] == "x"
+    assert record["properties__other"] == 2
+
+
+@pytest.mark.parametrize(
+    ("jobs", "warning"),
+    [
+        ({"user_job_ids": ["u", "v"]}, "no stream of users. Not read: 2 jobs."),
+        ({"job_ids": ["a"]}, "no stream of events. Not read: 1 job."),
+    ],
+)
+def test_jobs_that_no_selected_stream_reads_get_one_warning(tap, api, jobs, warning):
+    api.add(Job("a"), Job("u", kind="users"), Job("v", kind="users"))
+    tap.streams = ("import_errors",) if "user_job_ids" in jobs else ("imported_users",)
+    done = tap.run(**{"job_ids": ["a"], "user_job_ids": ["u"], **jobs})
+    assert done.status == 0
+    assert done.warnings == [f"The catalog selects {warning}"]
 
 
 @pytest.mark.parametrize("key", ["job_id", "event_index"])

@@ -15,9 +15,7 @@ DECLARED = [one for one in ALL if "extra ==" not in str(one.marker)]
 
 
 @pytest.mark.parametrize("requirement", DECLARED, ids=str)
-def test_each_dependency_has_a_lower_bound_and_a_reason(
-    requirement: Requirement,
-) -> None:
+def test_each_dependency_has_a_lower_bound_and_a_reason(requirement):
     """The reason is in CONTRIBUTING.md; `make test-oldest` tests the bound."""
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{requirement.name}[`\[]", contributing, re.MULTILINE)

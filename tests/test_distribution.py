@@ -21,8 +21,7 @@ PINS = ROOT / "requirements" / "tap.txt"
 pytestmark = pytest.mark.e2e
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    """Run a program outside of this project; its stdout."""
+def run(*command, folder):
     environment = {key: v for key, v in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - a test's own
         [str(part) for part in command],
@@ -37,16 +36,14 @@ def run(*command: str | Path, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both, built as `make dist` builds them."""
+def dist(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
     run(BIN / "python", "-m", "hatchling", "build", "-d", folder, folder=ROOT)
     return folder
 
 
 @pytest.fixture(scope="module", params=["whl", "tar.gz"])
-def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
-    """The program of a distribution, installed in an empty environment."""
+def tap(request, dist):
     (package,) = dist.glob(f"*.{request.param}")
     environment = dist / f"environment-{request.param}"
     python = BIN / "python"
@@ -66,8 +63,7 @@ def tap(request: pytest.FixtureRequest, dist: Path) -> Path:
     return environment / "bin" / TAP
 
 
-def contents(wheel: Path) -> dict[str, bytes]:
-    """The files of a wheel."""
+def contents(wheel):
     with ZipFile(wheel) as file:
         return {name: file.read(name) for name in file.namelist()}
 

@@ -28,8 +28,8 @@ from tap_fullstory_imports.fullstory import (
     page_of,
     status_of,
 )
-from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.settings.command_line import read_state
+from tap_fullstory_imports.settings.declaration import SCHEMA
 from tap_fullstory_imports.singer.records import Records, record_lines
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.tap import TapFullstoryImports

@@ -10,13 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 from tests.harness import run
 from tests.stand_in import Answer, Job, make_events
 
 if TYPE_CHECKING:
-    from tests.harness import Folder
-    from tests.stand_in import StandIn
+    pass
 
 IDS = [
     *("abd123=", "a/b", "/a", "a/", "//", "a?b#c", "?", "#", "ü 1", "%41", "%2F", "%"),
@@ -45,7 +44,7 @@ TOKENS = [
 ]
 
 
-def test_job_ids_reach_the_server_exactly(tap: Folder, api: StandIn) -> None:
+def test_job_ids_reach_the_server_exactly(tap, api):
     """For rows and status. They leave in records and STATE as they were."""
     api.add(*(Job(job_id, rows=[{"name": job_id}], total=2) for job_id in IDS))
     run = tap.run(job_ids=[*IDS, "A "])
@@ -74,9 +73,7 @@ def test_job_ids_reach_the_server_exactly(tap: Folder, api: StandIn) -> None:
     .map(str.strip)
     .filter(lambda text: text not in {"", ".", ".."})
 )
-def test_any_job_id_reaches_the_server_exactly(
-    tap: Folder, api: StandIn, job_id: str
-) -> None:
+def test_any_job_id_reaches_the_server_exactly(tap, api, job_id):
     """Whatever Fullstory may come to use for one."""
     api.clear()
     api.add(Job(job_id, rows=make_events(1)))
@@ -87,7 +84,7 @@ def test_any_job_id_reaches_the_server_exactly(
     assert {*run.completed()} == {job_id}
 
 
-def test_message_names_the_job_as_the_user_wrote_it(tap: Folder) -> None:
+def test_message_names_the_job_as_the_user_wrote_it(tap):
     """Not as it is written in a URL."""
     run = tap.run(job_ids=["a/b", "ü 1", "a?b#c"])
     assert run.status == 1
@@ -150,7 +147,7 @@ LISTS: list[tuple[Any, list[str] | str]] = [
 @pytest.mark.parametrize(
     ("value", "result"), LISTS, ids=lambda value: ascii(value)[:30]
 )
-def test_list_gives_its_ids_or_a_sentence(value: Any, result: list[str] | str) -> None:
+def test_list_gives_its_ids_or_a_sentence(value, result):
     """Stripped, without duplicates, in their order; the sentence names the entry."""
     config = {"api_key": "x", "job_ids": value, "user_job_ids": "other"}
     if isinstance(result, list):
@@ -162,9 +159,7 @@ def test_list_gives_its_ids_or_a_sentence(value: Any, result: list[str] | str) -
         assert sentence.startswith(result)
 
 
-def test_refused_ids_of_lists_and_files_are_named_before_any_request(
-    tap: Folder, api: StandIn
-) -> None:
+def test_refused_ids_of_lists_and_files_are_named_before_any_request(tap, api):
     """`..` would reach another address."""
     path = tap.write("jobs.txt", "a\nb\u202ec\n")
     run = tap.run(job_ids="a,..", user_job_ids=["a", "b\x1b[2J"])
@@ -175,7 +170,7 @@ def test_refused_ids_of_lists_and_files_are_named_before_any_request(
 
 
 @pytest.mark.parametrize("text", ['["b", "a"]', "b,a", "b\na\n"])
-def test_ids_of_the_environment_are_json_or_text(api: StandIn, text: str) -> None:
+def test_ids_of_the_environment_are_json_or_text(api, text):
     api.add(*(Job(job_id, rows=make_events(1)) for job_id in "ab"))
     given = {"API_KEY": api.api_key, "API_URL": api.url, "JOB_IDS": text}
     names = {f"TAP_FULLSTORY_IMPORTS_{name}": given[name] for name in given}
@@ -189,9 +184,7 @@ ODD_IDS = (
 )
 
 
-def test_id_that_looks_wrong_is_read_where_the_api_knows_it(
-    tap: Folder, api: StandIn
-) -> None:
+def test_id_that_looks_wrong_is_read_where_the_api_knows_it(tap, api):
     """IDs are opaque."""
     api.add(*(Job(job_id, rows=make_events(1)) for job_id in ODD_IDS))
     run = tap.run(job_ids=[*ODD_IDS])
@@ -200,7 +193,7 @@ def test_id_that_looks_wrong_is_read_where_the_api_knows_it(
     assert not run.warnings
 
 
-def test_page_tokens_go_back_exactly_as_they_came(tap: Folder, api: StandIn) -> None:
+def test_page_tokens_go_back_exactly_as_they_came(tap, api):
     """Beside the other parameters, and the last page is reached."""
     rows = make_events(len(TOKENS) + 1)
     api.add(Job("a", rows=rows, page_size=1, tokens=TOKENS))
@@ -230,9 +223,7 @@ def test_page_tokens_go_back_exactly_as_they_came(tap: Folder, api: StandIn) -> 
         max_size=4,
     )
 )
-def test_any_page_token_goes_back_exactly_as_it_came(
-    tap: Folder, api: StandIn, tokens: list[str]
-) -> None:
+def test_any_page_token_goes_back_exactly_as_it_came(tap, api, tokens):
     """Tokens are opaque."""
     api.clear()
     rows = make_events(len(tokens) + 1)
@@ -242,9 +233,7 @@ def test_any_page_token_goes_back_exactly_as_it_came(
     assert [request.token for request in api.requests] == [None, *tokens]
 
 
-def test_page_token_that_no_url_can_hold_fails_only_its_job(
-    tap: Folder, api: StandIn
-) -> None:
+def test_page_token_that_no_url_can_hold_fails_only_its_job(tap, api):
     """A lone surrogate: a text of JSON's that UTF-8 does not know."""
     body = '{"results": [], "total_records": "0", "next_page_token": "\\ud800"}'
     api.add(Job("b", rows=make_events(1)))

@@ -17,24 +17,18 @@ import trustme
 from tests.stand_in import Job, make_events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.harness import Folder, Run
-    from tests.stand_in import StandIn
+    from collections.abc import Callable
 
 
-def add_jobs(api: StandIn, *job_ids: str) -> None:
-    """Put small jobs into the stand-in."""
+def add_jobs(api, *job_ids):
     api.add(*(Job(job_id, rows=make_events(1)) for job_id in job_ids))
 
 
-def asked(api: StandIn) -> list[str | None]:
-    """The IDs of the jobs that were read, in order."""
+def asked(api):
     return [request.job_id for request in api.asked(endpoint="imports")]
 
 
-def refusal(run: Run) -> str:
-    """The sentence with which a run was refused."""
+def refusal(run):
     assert run.status == 1
     assert run.stdout == b""
     assert SIGNATURE not in run.stderr
@@ -84,7 +78,7 @@ FORMS: dict[str | bytes, list[str] | str] = {
     "id,n\na,1,2\n": f"`jobs_file`, line 2: {UNEVEN}",
     'id,n\na,"1\n': "`jobs_file`, line 2: this is not valid CSV: unexpected end of"
     " data.",
-    '"x,id",y\na,b\n': "`jobs_file`: the header has no column `job_id` or `id`.",
+    '"x,id",y\na,b\n': ['"x,id",y', "a,b"],
     "id\n..\n": f"`jobs_file`, line 2: {NO_ID}",
 }
 
@@ -92,9 +86,7 @@ FORMS: dict[str | bytes, list[str] | str] = {
 @pytest.mark.parametrize(
     ("content", "result"), FORMS.items(), ids=lambda text: repr(text)[:40]
 )
-def test_file_gives_its_ids_or_a_sentence(
-    tap: Folder, api: StandIn, content: str | bytes, result: list[str] | str
-) -> None:
+def test_file_gives_its_ids_or_a_sentence(tap, api, content, result):
     content = content.encode() if isinstance(content, str) else content
     path = tap.write("jobs.txt", content)
     add_jobs(api, *(result if isinstance(result, list) else ()))
@@ -108,13 +100,13 @@ def test_file_gives_its_ids_or_a_sentence(
 
 
 @pytest.mark.parametrize("content", ["", "\n# nothing\n", "[]", "job_id\n"])
-def test_file_without_ids_has_no_job(tap: Folder, content: str) -> None:
+def test_file_without_ids_has_no_job(tap, content):
     run = tap.run(jobs_file=str(tap.write("jobs.txt", content)))
     assert "There is no job to read" in refusal(run)
 
 
 @pytest.mark.parametrize("kind", ["events", "users"])
-def test_file_is_joined_with_the_list(tap: Folder, api: StandIn, kind: str) -> None:
+def test_file_is_joined_with_the_list(tap, api, kind):
     """The list comes first, and duplicates are dropped over both."""
     api.add(*(Job(job_id, kind=kind) for job_id in "abc"))
     start = "" if kind == "events" else "user_"
@@ -139,8 +131,8 @@ def test_file_is_joined_with_the_list(tap: Folder, api: StandIn, kind: str) -> N
     ],
 )
 def test_file_that_cannot_be_read_is_refused_beside_a_list_too(
-    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch, path: str, reason: str
-) -> None:
+    tap, api, monkeypatch, path, reason
+):
     """A pipe would wait for a writer, a device might not end."""
     monkeypatch.chdir(tap.path)
     os.mkfifo("pipe")
@@ -149,7 +141,7 @@ def test_file_that_cannot_be_read_is_refused_beside_a_list_too(
     assert not api.requests
 
 
-def test_faults_of_both_files_are_reported_at_once(tap: Folder) -> None:
+def test_faults_of_both_files_are_reported_at_once(tap):
     errors = tap.run(jobs_file="no", user_jobs_file="no").errors
     assert [error.split(":")[0] for error in errors] == [
         "`jobs_file`",
@@ -157,9 +149,7 @@ def test_faults_of_both_files_are_reported_at_once(tap: Folder) -> None:
     ]
 
 
-def test_path_can_have_colons_and_a_home_folder(
-    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_path_can_have_colons_and_a_home_folder(tap, api, monkeypatch):
     add_jobs(api, "a")
     (tap.path / "s3:").mkdir()
     path = tap.write("s3:/jobs.txt", "a\n")
@@ -168,7 +158,7 @@ def test_path_can_have_colons_and_a_home_folder(
     assert tap.run(jobs_file="~/s3:/jobs.txt").status == 0
 
 
-def test_file_of_more_than_64_mib_is_refused(tap: Folder) -> None:
+def test_file_of_more_than_64_mib_is_refused(tap):
     path = tap.write("jobs.txt", "a\n#")
     with path.open("ab") as file:
         file.truncate(64 * 1024 * 1024 + 1)
@@ -180,35 +170,24 @@ def test_file_of_more_than_64_mib_is_refused(tap: Folder) -> None:
 
 
 class Files(ThreadingHTTPServer):
-    """A web server. A context manager: it serves in a thread of its own.
-
-    Attributes:
-        answers: What each path gives: a text, or a function that takes the handler.
-        asked: The paths of all requests, with their queries.
-    """
-
     daemon_threads = True
     answers: dict[str, str | Callable[[Handler], None]]
     asked: list[str]
 
-    def __init__(self) -> None:
-        """Listen on 127.0.0.1."""
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.answers, self.asked, self.is_over = {}, [], threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
-    def handle_error(self, *_: object) -> None:
-        """A client that goes is no fault of the test."""
+    def handle_error(self, *_):
+        pass
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives the answers of its server."""
-
     server: Files
 
-    def do_GET(self) -> None:
-        """Answer."""
+    def do_GET(self):
         self.server.asked.append(self.path)
         answer = self.server.answers.get(self.path.partition("?")[0])
         if answer is None:
@@ -219,42 +198,34 @@ class Handler(BaseHTTPRequestHandler):
         else:
             answer(self)
 
-    def start(self, status: int, **headers: object) -> None:
-        """Send the status and the headers."""
+    def start(self, status, **headers):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
+    def log_message(self, *_):
+        pass
 
 
 @pytest.fixture
-def files() -> Iterator[Files]:
-    """A web server without files."""
+def files():
     with Files() as server:
         yield server
         server.is_over.set()
         server.shutdown()
 
 
-def redirect(to: str, status: int = 302) -> Callable[[Handler], None]:
-    """An answer that leads to another address."""
+def redirect(to, status=302):
     return lambda handler: handler.start(status, location=to, content_length=0)
 
 
-def failing(status: int, **headers: object) -> Callable[[Handler], None]:
-    """An answer without a file."""
+def failing(status, **headers):
     return lambda handler: handler.start(status, content_length=0, **headers)
 
 
-def repeating(
-    text: bytes, seconds: float = 0, *, headers: bool = True
-) -> Callable[[Handler], None]:
-    """An answer that never ends."""
-
-    def answer(handler: Handler) -> None:
+def repeating(text, seconds=0, *, headers=True):
+    def answer(handler):
         with suppress(OSError):
             if headers:
                 handler.start(200)
@@ -264,22 +235,19 @@ def repeating(
     return answer
 
 
-def bomb(handler: Handler) -> None:
-    """An answer that is small until it is decompressed."""
+def bomb(handler):
     body = gzip.compress(b"#\n" * 1024 * 1024 * 33, compresslevel=1)
     handler.start(200, content_encoding="gzip", content_length=len(body))
     with suppress(OSError):
         handler.wfile.write(body)
 
 
-def cut_off(handler: Handler) -> None:
-    """Half of an answer."""
+def cut_off(handler):
     handler.start(200, content_length=100)
     handler.wfile.write(b"a\nb\n")
 
 
-def picture(handler: Handler) -> None:
-    """An answer that is not text."""
+def picture(handler):
     handler.start(200)
     handler.wfile.write(b"\x89PNG")
 
@@ -320,7 +288,7 @@ ANSWERS: dict[str, tuple[str | Callable[[Handler], None], str]] = {
     "dribbling body": (repeating(b"a\n", 0.02), LATE),
     "cut off": (
         cut_off,
-        "can't be read: the connection failed (ChunkedEncodingError).",
+        "can't be read: the connection failed (ProtocolError).",
     ),
     "picture": (picture, "is not a text file in UTF-8."),
 }
@@ -328,8 +296,8 @@ ANSWERS: dict[str, tuple[str | Callable[[Handler], None], str]] = {
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_answer_without_a_file_is_refused_with_the_address_but_no_query(
-    tap: Folder, api: StandIn, files: Files, name: str
-) -> None:
+    tap, api, files, name
+):
     files.answers["/jobs"], words = ANSWERS[name]
     limit = 0.5 if words == LATE else 60
     url = f"{files.url}/jobs"
@@ -341,12 +309,8 @@ def test_answer_without_a_file_is_refused_with_the_address_but_no_query(
 
 @pytest.mark.parametrize("setting", ["jobs_file", "user_jobs_file"])
 def test_file_on_a_web_server_is_read_through_redirects(
-    tap: Folder,
-    api: StandIn,
-    files: Files,
-    monkeypatch: pytest.MonkeyPatch,
-    setting: str,
-) -> None:
+    tap, api, files, monkeypatch, setting
+):
     """The query reaches the server as it is, and no log line, even for debugging."""
     monkeypatch.setenv("TAP_FULLSTORY_IMPORTS_LOGLEVEL", "debug")
     kind = "users" if setting == "user_jobs_file" else "events"
@@ -365,9 +329,7 @@ def test_file_on_a_web_server_is_read_through_redirects(
     assert SIGNATURE.partition("=")[2] not in run.stderr
 
 
-def test_server_that_is_not_there_is_named_without_the_query(
-    tap: Folder, files: Files
-) -> None:
+def test_server_that_is_not_there_is_named_without_the_query(tap, files):
     files.shutdown()
     files.server_close()
     sentence = refusal(tap.run(jobs_file=f"{files.url}/jobs?{SIGNATURE}"))
@@ -376,13 +338,7 @@ def test_server_that_is_not_there_is_named_without_the_query(
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of the server's sockets
 @pytest.mark.parametrize("redirects", [False, True])
-def test_https_is_verified_and_never_left(
-    tap: Folder,
-    api: StandIn,
-    files: Files,
-    monkeypatch: pytest.MonkeyPatch,
-    redirects: bool,
-) -> None:
+def test_https_is_verified_and_never_left(tap, api, files, monkeypatch, redirects):
     """A redirect to plain http is refused, also to this machine."""
     add_jobs(api, "a")
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -422,9 +378,7 @@ def test_https_is_verified_and_never_left(
         *("s3://bucket", "s3://bucket/", "gs://", f"s3:/bucket/jobs?{SIGNATURE}"),
     ],
 )
-def test_address_that_is_not_allowed_is_refused_and_not_shown(
-    tap: Folder, api: StandIn, address: str
-) -> None:
+def test_address_that_is_not_allowed_is_refused_and_not_shown(tap, api, address):
     assert refusal(tap.run(jobs_file=address, job_ids=["a"])) == (
         "`jobs_file` must be a path, or an address such as https://host/path,"
         " s3://bucket/key, gs://bucket/key or az://container/key, without a user name"
@@ -438,8 +392,8 @@ def test_address_that_is_not_allowed_is_refused_and_not_shown(
     [("s3://b/x", "s3"), ("gs://b/x", "gcs"), ("az://b/x", "azure")],
 )
 def test_missing_extra_is_named_with_the_command_that_installs_it(
-    tap: Folder, monkeypatch: pytest.MonkeyPatch, address: str, extra: str
-) -> None:
+    tap, monkeypatch, address, extra
+):
     for module in ("s3fs", "gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, module, None)
     assert refusal(tap.run(jobs_file=f"{address}?{SIGNATURE}")) == (

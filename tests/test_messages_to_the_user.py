@@ -36,7 +36,6 @@ def names(number):
 
 
 def summary_of(run):
-    """The nine numbers of the only summary."""
     (found,) = filter(None, map(SUMMARY.fullmatch, run.lines))
     return [float(number) for number in found.groups()]
 
@@ -224,10 +223,6 @@ def test_many_jobs_have_a_progress_line_every_ten_seconds(api, tap):
 
 
 def in_a_terminal(arguments, stdout=subprocess.DEVNULL, *, end_it=False):
-    """The exit code, and what the terminal got as stderr.
-
-    With `end_it`, SIGTERM comes when the progress bar no longer moves.
-    """
     ours, theirs = os.openpty()
     process = subprocess.Popen(  # noqa: S603 - the tap itself
         [sys.executable, "-m", "tests.hurry", "10", *arguments],

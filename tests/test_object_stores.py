@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -22,11 +22,7 @@ from tests.harness import Run
 from tests.test_jobs_file import Files, add_jobs, asked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.harness import Folder
-    from tests.stand_in import StandIn
-    from tests.test_jobs_file import Handler
+    pass
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent
@@ -36,8 +32,7 @@ CSV = 'name,job_id\r\n"x, y",a\r\nz,b\r\n'
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The address of a server that stands in for S3, with the bucket `lists`."""
+def s3():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
@@ -59,8 +54,7 @@ def s3() -> Iterator[str]:
         server.wait()
 
 
-def run(tap: Folder, environment: dict[str, str], **settings: Any) -> Run:
-    """Run the command line where the extras are; sockets left open are faults."""
+def run(tap, environment, **settings):
     line = [str(PYTHON), "-W", "error::ResourceWarning", "-m", "tap_fullstory_imports"]
     done = subprocess.run(  # noqa: S603 - the tap itself
         [*line, *tap.arguments(**settings)],
@@ -76,8 +70,7 @@ def run(tap: Folder, environment: dict[str, str], **settings: Any) -> Run:
     return Run(done.returncode, done.stdout, log)
 
 
-def aws(url: str) -> dict[str, str]:
-    """The variables that lead to a server of S3."""
+def aws(url):
     return {
         "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
@@ -87,7 +80,7 @@ def aws(url: str) -> dict[str, str]:
     }
 
 
-def test_a_jobs_file_can_be_in_s3(tap: Folder, api: StandIn, s3: str) -> None:
+def test_a_jobs_file_can_be_in_s3(tap, api, s3):
     """At debug level, too, no log line holds the secret key or a header."""
     add_jobs(api, "a", "b")
     key = "2026/ü #1.csv"
@@ -100,11 +93,11 @@ def test_a_jobs_file_can_be_in_s3(tap: Folder, api: StandIn, s3: str) -> None:
     assert "authorization" not in done.stderr.lower()
 
 
-def test_a_jobs_file_can_be_in_google_cloud_storage(tap: Folder, api: StandIn) -> None:
+def test_a_jobs_file_can_be_in_google_cloud_storage(tap, api):
     """Its library asks for the object's size, and for the object."""
     add_jobs(api, "a", "b")
 
-    def details(handler: Handler) -> None:
+    def details(handler):
         handler.start(200, content_type="application/json")
         size = str(len(CSV))
         found = {"name": "jobs.csv", "bucket": "lists", "size": size, "generation": "1"}
@@ -128,20 +121,20 @@ def test_a_jobs_file_can_be_in_google_cloud_storage(tap: Folder, api: StandIn) -
 READ = """
 import json, os, sys
 from singer_sdk.exceptions import ConfigValidationError
-from tap_fullstory_imports.settings import files
+from tap_fullstory_imports.settings import job_ids
 
-files.MOST_BYTES = 1024**2
+job_ids.MOST_BYTES = 1024**2
 for environment, address in json.loads(sys.argv[1]):
     os.environ.update(environment)
     try:
         seconds = 0.5 if "slow" in address else 20
-        print(json.dumps(files.read_text(address, "`jobs_file`", seconds)))
+        print(json.dumps(job_ids.read_text(address, "`jobs_file`", seconds)))
     except ConfigValidationError as error:
         print(json.dumps(error.errors[0]))
 """
 
 
-def test_an_object_that_cannot_be_read_is_refused_in_a_sentence(s3: str) -> None:
+def test_an_object_that_cannot_be_read_is_refused_in_a_sentence(s3):
     """One process reads them all, because the libraries take long to start."""
     requests.put(f"{s3}/lists/empty", data=b"", timeout=10).raise_for_status()
     large = requests.put(f"{s3}/lists/large", data=b"#" * 1024**2 + b"#", timeout=10)

@@ -19,24 +19,23 @@ USERS, FAILED = make_users(30), make_failed_users(30)
 
 
 def example():
-    """The README's example."""
     (text,) = blocks("Personal data", "yaml")
     return safe_load(text.replace("$EMAIL_SALT", SALT))
 
 
 def catalog(patterns):
-    """The catalog that Meltano makes of the patterns of `select`."""
     made = selecting(*NAMES)
     for entry in made["streams"]:
         for field in entry["metadata"]:
             path = ".".join([entry["tap_stream_id"], *field["breadcrumb"][1::2]])
             if any(fnmatch(path, one[1:]) for one in patterns if one[0] == "!"):
                 field["metadata"]["selected"] = False
+        place = ["properties", "properties", "properties", "company"]
+        entry["metadata"].append({"breadcrumb": place, "metadata": {"selected": False}})
     return made
 
 
 def check(imported, failed):
-    """Names and failed requests are gone, addresses are hashed, the rest is there."""
     hashes = [
         hashlib.sha256(f"{SALT}{row['email']}".encode()).hexdigest()
         if "email" in row
@@ -49,6 +48,8 @@ def check(imported, failed):
     assert [row["code"] for row in failed] == [row["code"] for row in FAILED]
     for row in imported:
         assert "display_name" not in row
+        assert "company" not in row["properties"]
+        assert row["properties"].keys() == USERS[0]["properties"].keys() - {"company"}
     for row in failed:
         assert "user" not in row
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_fullstory_imports.fullstory import JobStream
-from tap_fullstory_imports.settings import SCHEMA
+from tap_fullstory_imports.settings.declaration import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import run
 from tests.invariants import PREFIX

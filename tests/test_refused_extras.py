@@ -13,8 +13,7 @@ import pytest
 from tests.stand_in import Job, make_events, make_failures
 
 if TYPE_CHECKING:
-    from tests.harness import Folder, Run
-    from tests.stand_in import StandIn
+    pass
 
 STREAMS = ("imported_events", "import_errors", "import_jobs")
 NOTHING_LEFT = (
@@ -30,13 +29,11 @@ SIZE = "`batch_config.batch_size` must be a whole number, at least 1."
 
 
 @pytest.fixture(autouse=True)
-def job(api: StandIn) -> None:
-    """One job with rows for every stream."""
+def job(api):
     api.add(Job("a", rows=make_events(3), failures=make_failures(2)))
 
 
-def refusal(run: Run) -> str:
-    """The only error of a run that wrote no record and bookmarked nothing."""
+def refusal(run):
     assert run.status == 1
     assert not run.of_type("RECORD")
     assert not run.of_type("BATCH")
@@ -48,8 +45,7 @@ def refusal(run: Run) -> str:
     return sentence
 
 
-def batches(**changed: Any) -> dict[str, Any]:
-    """A `batch_config` with a part that is changed, or that is left out if None."""
+def batches(**changed):
     whole = {
         "encoding": {"format": "jsonl"},
         "storage": {"root": "file:///x"},
@@ -98,8 +94,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("settings", "sentence"), REFUSED)
 def test_extra_that_cannot_be_used_is_refused_before_any_request(
-    tap: Folder, api: StandIn, settings: dict[str, Any], sentence: str
-) -> None:
+    tap, api, settings, sentence
+):
     tap.streams = STREAMS
     assert refusal(tap.run(job_ids=["a"], **settings)) == sentence
     assert not api.requests
@@ -112,31 +108,59 @@ def test_extra_that_cannot_be_used_is_refused_before_any_request(
         {"imported_events": {"name": "name.upper()"}, "__else__": None},
     ],
 )
-def test_map_that_removes_only_streams_that_are_not_selected_is_accepted(
-    tap: Folder, maps: dict[str, Any]
-) -> None:
+def test_map_that_removes_only_streams_that_are_not_selected_is_accepted(tap, maps):
     run = tap.run(job_ids=["a"], stream_maps=maps)
     assert run.status == 0
     assert len(run.records()) == 3
 
 
+NULLS = (
+    " A value in it may be null, such as one of `stream_map_config` whose environment"
+    " variable is empty."
+)
+
+
 @pytest.mark.parametrize("place", ["loud", "__filter__"])
-@pytest.mark.parametrize("expression", ["1/0", "int(name)", "name + 1", "missing"])
-def test_map_that_fails_on_a_row_is_an_error_without_the_row(
-    tap: Folder, api: StandIn, place: str, expression: str
-) -> None:
-    """The sentence names the stream, and holds none of the row's values."""
+@pytest.mark.parametrize(
+    ("expression", "kind", "hint"),
+    [
+        ("1/0", "ZeroDivisionError", ""),
+        ("int(name)", "ValueError", ""),
+        ("missing", "NameNotDefined", ""),
+        ("name + config['salt']", "TypeError", NULLS),
+        ("md5(config['salt'] + name)", "TypeError", NULLS),
+    ],
+)
+def test_map_that_fails_on_a_row_is_named_without_the_row(
+    tap, api, place, expression, kind, hint
+):
     api.add(Job("a", rows=[{"name": "private-name"}]))
-    maps = {"imported_events": {place: expression}}
+    maps = {"imported_events": {"name": "name", place: expression}}
+    run = tap.run(job_ids=["a"], stream_maps=maps, stream_map_config={"salt": None})
+    assert refusal(run) == (
+        f"`stream_maps`: the expression for `{place}` of `imported_events` fails on a"
+        f" row ({kind}).{hint} Correct it, and run again."
+    )
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {name: {"__alias__": "x"} for name in STREAMS[1:]},
+        {"import_errors": {"__alias__": "import_jobs"}},
+        {"import_jobs": {"__source__": "import_errors"}, "import_errors": {}},
+    ],
+)
+def test_one_name_for_two_streams_is_refused(tap, api, maps):
+    """A target would keep only the columns of the last SCHEMA."""
+    tap.streams = STREAMS
     sentence = refusal(tap.run(job_ids=["a"], stream_maps=maps))
-    assert "`stream_maps`" in sentence
-    assert "imported_events" in sentence
-    assert "private-name" not in sentence
+    assert sentence.startswith("`stream_maps` gives the name `")
+    assert sentence.endswith(" Their rows would be mixed: choose two names.")
+    assert not api.requests
 
 
-def test_batch_folder_that_cannot_be_made_is_an_error_with_its_path(
-    tap: Folder,
-) -> None:
+def test_batch_folder_that_cannot_be_made_is_an_error_with_its_path(tap):
     """For example below a file."""
     root = (tap.write("file", "") / "folder").as_uri()
     sentence = refusal(
@@ -147,8 +171,8 @@ def test_batch_folder_that_cannot_be_made_is_an_error_with_its_path(
 
 
 def test_batches_on_s3_without_s3fs_are_an_error_that_names_the_package(
-    tap: Folder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tap, monkeypatch
+):
     """Whether it is installed on this machine or not."""
     monkeypatch.setitem(sys.modules, "s3fs", None)
     config = batches(storage={"root": "s3://bucket/folder"})
@@ -158,7 +182,7 @@ def test_batches_on_s3_without_s3fs_are_an_error_that_names_the_package(
 
 
 @pytest.mark.parametrize("length", [1, 6, 7, 11, 12])
-def test_flattening_never_renames_a_key(tap: Folder, length: int) -> None:
+def test_flattening_never_renames_a_key(tap, length):
     """Short names are refused where they would rename `job_id` or `event_index`."""
     run = tap.run(
         job_ids=["a"],

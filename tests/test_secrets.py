@@ -16,7 +16,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import Run, rounds, run
+from tests.harness import rounds, run
 from tests.invariants import PREFIX, forms_of
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
@@ -60,20 +60,17 @@ ANSWERS = {
 }
 
 
-def traces(key: str = KEY) -> list[str]:
-    """The key and what would give it away."""
+def traces(key=KEY):
     encoded = base64.b64encode(key.encode()).decode()
     return [key, *key.split(".")[1:], encoded, encoded[4:-4]]
 
 
-def assert_hidden(run: Run) -> None:
-    """The key must not be in what a run has left behind."""
+def assert_hidden(run):
     text = run.stdout.decode() + run.stderr
     assert not [trace for trace in traces() if trace in text]
 
 
-def run_at_debug(arguments: list[str], **environment: str) -> Run:
-    """Run at the log level that shows most."""
+def run_at_debug(arguments, **environment):
     environment[PREFIX + "LOGLEVEL"] = "DEBUG"
     done = run(arguments, environment=environment)
     assert_hidden(done)
@@ -137,8 +134,7 @@ del FORMS["JSON with escaped slashes"]  # a key has none
 NUMBERED = [*enumerate(FORMS.values())]
 
 
-def refused(job_id: str, message: str) -> Job:
-    """A job that the API refuses with a message."""
+def refused(job_id, message):
     answer = Answer(400, body={"code": "odd", "message": message})
     return Job(job_id, script={"imports": [answer]})
 
@@ -287,8 +283,7 @@ def test_damaged_state_is_not_quoted(tap, api):
 
 
 def test_crash_does_not_make_the_key_appear(tap, api, monkeypatch):
-
-    def crash(_: object) -> None:
+    def crash(_):
         raise RuntimeError(f"a defect, {KEY}")
 
     monkeypatch.setattr(streams, "is_canonical", crash)

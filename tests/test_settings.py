@@ -14,14 +14,16 @@ import pytest
 import requests
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_fullstory_imports.settings import SCHEMA, Settings, checks
-from tests.harness import Run, run
+from tap_fullstory_imports.settings import checks
+from tap_fullstory_imports.settings.declaration import SCHEMA
+from tap_fullstory_imports.settings.settings import Settings
+from tests.harness import run
 from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, StandIn, make_events
 from tests.streams import SETTINGS, job_of
 
 if TYPE_CHECKING:
-    from tests.harness import Folder
+    pass
 
 KEY = "na1.c2VjcmV0.not-to-be-shown"
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -211,8 +213,7 @@ NO_JOB = (
 )
 
 
-def rounds(values: dict[str, Any]) -> list[dict[str, tuple[Any, str]]]:
-    """As few runs as possible: the nth value and sentence of each setting together."""
+def rounds(values):
     flat = {
         name: [(value, sentence) for sentence in said for value in said[sentence]]
         for name, said in values.items()
@@ -223,14 +224,12 @@ def rounds(values: dict[str, Any]) -> list[dict[str, tuple[Any, str]]]:
     ]
 
 
-def from_environment(**settings: Any) -> Run:
-    """Run with settings in the environment."""
+def from_environment(**settings):
     texts = {PREFIX + name.upper(): str(text) for name, text in settings.items()}
     return run(["--config=ENV"], environment=texts)
 
 
-def refusal(done: Run) -> str:
-    """The sentence with which a run was refused."""
+def refusal(done):
     assert done.status == 1
     assert done.stdout == b""
     assert KEY[:9] not in done.stderr
@@ -238,7 +237,7 @@ def refusal(done: Run) -> str:
     return done.errors[0]
 
 
-def test_about_has_a_title_a_description_and_a_default_for_each_setting() -> None:
+def test_about_has_a_title_a_description_and_a_default_for_each_setting():
     about = json.loads(run(["--about", "--format=json"]).stdout)["settings"]
     properties = about["properties"]
     for name, default in DEFAULTS.items():
@@ -252,7 +251,7 @@ def test_about_has_a_title_a_description_and_a_default_for_each_setting() -> Non
     assert properties["api_key"]["writeOnly"] is True
 
 
-def test_settings_are_frozen_and_their_repr_shows_no_value() -> None:
+def test_settings_are_frozen_and_their_repr_shows_no_value():
     settings = Settings.from_config({"api_key": KEY, "job_ids": "a"})
     assert KEY not in repr(settings)
     with pytest.raises(AttributeError):
@@ -263,9 +262,7 @@ def test_settings_are_frozen_and_their_repr_shows_no_value() -> None:
 
 
 @pytest.mark.parametrize("given", rounds(REFUSED))
-def test_refused_values_of_a_file_give_all_their_sentences_at_once(
-    tap: Folder, api: StandIn, given: dict[str, tuple[Any, str]]
-) -> None:
+def test_refused_values_of_a_file_give_all_their_sentences_at_once(tap, api, given):
     values = {name: value for name, (value, _) in given.items()}
     config = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"], **values}
     done = run(["--config", str(tap.write("config.json", config))])
@@ -275,9 +272,7 @@ def test_refused_values_of_a_file_give_all_their_sentences_at_once(
 
 
 @pytest.mark.parametrize("given", rounds(REFUSED))
-def test_refused_texts_of_the_environment_give_the_same_sentences(
-    api: StandIn, given: dict[str, tuple[Any, str]]
-) -> None:
+def test_refused_texts_of_the_environment_give_the_same_sentences(api, given):
     texts = {
         name: value
         for name, (value, _) in given.items()
@@ -293,7 +288,7 @@ def test_refused_texts_of_the_environment_give_the_same_sentences(
 
 
 @pytest.mark.parametrize("name", USABLE)
-def test_values_within_the_bounds_get_the_type_of_their_setting(name: str) -> None:
+def test_values_within_the_bounds_get_the_type_of_their_setting(name):
     """From JSON, and as text from the environment."""
     kind = SCHEMA["properties"][name]["type"][0]
     types = {"number": float, "integer": int, "boolean": bool, "string": str}
@@ -305,9 +300,7 @@ def test_values_within_the_bounds_get_the_type_of_their_setting(name: str) -> No
 
 
 @pytest.mark.parametrize(("url", "result"), URLS.items())
-def test_api_url_is_https_or_loopback_and_has_no_more_than_a_port(
-    url: str, result: str
-) -> None:
+def test_api_url_is_https_or_loopback_and_has_no_more_than_a_port(url, result):
     if result.startswith("http"):
         assert checks.api_url(url) == result
     else:
@@ -317,9 +310,7 @@ def test_api_url_is_https_or_loopback_and_has_no_more_than_a_port(
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_unset_settings_take_their_defaults(
-    tap: Folder, api: StandIn, nothing: str | None
-) -> None:
+def test_unset_settings_take_their_defaults(tap, api, nothing):
     """Meltano passes null or an empty text for those."""
     api.add(Job("a", rows=make_events(1)))
     config = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
@@ -333,7 +324,7 @@ def test_unset_settings_take_their_defaults(
 # What is missing
 
 
-def test_missing_key_is_refused(tap: Folder, api: StandIn) -> None:
+def test_missing_key_is_refused(tap, api):
     for done in (
         tap.run(api_key=None, job_ids=["a"]),
         tap.run(api_key="", job_ids=["a"]),
@@ -346,11 +337,11 @@ def test_missing_key_is_refused(tap: Folder, api: StandIn) -> None:
 @pytest.mark.parametrize(
     "settings", [{}, {"job_ids": []}, {"job_ids": "[]"}, {"job_ids": "", "shard": None}]
 )
-def test_no_job_is_refused(tap: Folder, settings: dict[str, Any]) -> None:
+def test_no_job_is_refused(tap, settings):
     assert tap.run(**settings).errors == [NO_JOB]
 
 
-def test_environment_without_config_env_is_named(tap: Folder) -> None:
+def test_environment_without_config_env_is_named(tap):
     """The key, or the jobs, that nobody reads."""
     environment = {PREFIX + "API_KEY": KEY, PREFIX + "USER_JOB_IDS": "a"}
     end = " The tap reads `{}` only with `--config=ENV`."
@@ -362,8 +353,8 @@ def test_environment_without_config_env_is_named(tap: Folder) -> None:
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_missing_certificates_are_refused_with_variable_and_path(
-    tap: Folder, api: StandIn, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+    tap, api, monkeypatch, name
+):
     """At the start, beside other faults, in place of minutes of retries."""
     for one in BUNDLES:
         monkeypatch.delenv(one, raising=False)
@@ -380,9 +371,7 @@ def test_missing_certificates_are_refused_with_variable_and_path(
 # Files and the environment
 
 
-def test_settings_of_files_and_of_the_environment_are_merged(
-    tap: Folder, api: StandIn
-) -> None:
+def test_settings_of_files_and_of_the_environment_are_merged(tap, api):
     """Text of the SDK's settings is JSON; unknown and empty variables are ignored."""
     api.add(Job("a", rows=make_events(1)), Job("b", rows=make_events(1)))
     url = tap.write("url.json", {"api_url": api.url})
@@ -400,16 +389,14 @@ def test_settings_of_files_and_of_the_environment_are_merged(
     assert not done.warnings
 
 
-def test_environment_is_read_only_if_asked_for(tap: Folder, api: StandIn) -> None:
+def test_environment_is_read_only_if_asked_for(tap, api):
     api.add(job_of("events", "a", 1))
     done = run(tap.arguments(job_ids=["a"]), environment={PREFIX + "JOB_IDS": "other"})
     assert {*done.completed()} == {"a"}
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_file_of_settings_is_utf_8_with_and_without_a_byte_order_mark(
-    tap: Folder, api: StandIn, mark: bytes
-) -> None:
+def test_file_of_settings_is_utf_8_with_and_without_a_byte_order_mark(tap, api, mark):
     api.add(Job("größe", rows=make_events(1)))
     config = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["größe"]}
     content = mark + json.dumps(config, ensure_ascii=False).encode()
@@ -431,9 +418,7 @@ def test_file_of_settings_is_utf_8_with_and_without_a_byte_order_mark(
         pytest.param('{"a": ' + "9" * 5_000 + "}", "is not JSON", id="many digits"),
     ],
 )
-def test_broken_file_of_settings_is_refused_and_not_quoted(
-    tap: Folder, content: str | bytes, words: str
-) -> None:
+def test_broken_file_of_settings_is_refused_and_not_quoted(tap, content, words):
     path = tap.write("broken.json", content)
     sentence = refusal(run(["--config", str(path)]))
     assert sentence.startswith(f"`--config`: {path} ")
@@ -441,12 +426,12 @@ def test_broken_file_of_settings_is_refused_and_not_quoted(
 
 
 @pytest.mark.parametrize("path", ["/no/such/file", "/"])
-def test_file_of_settings_that_cannot_be_read_is_refused(path: str) -> None:
+def test_file_of_settings_that_cannot_be_read_is_refused(path):
     sentence = refusal(run(["--config", path]))
     assert sentence.startswith(f"`--config`: {path} can't be read: ")
 
 
-def test_settings_on_the_command_line_are_refused_and_not_shown() -> None:
+def test_settings_on_the_command_line_are_refused_and_not_shown():
     sentence = refusal(run(["--config", f'{{"api_key": "{KEY}"}}']))
     assert sentence == "`--config` takes the path of a file. Put the settings into one."
 
@@ -457,17 +442,13 @@ def test_settings_on_the_command_line_are_refused_and_not_shown() -> None:
 @pytest.mark.parametrize(
     "form", ["{}", "Basic {}", "basic {}", "BASIC   {}", " Basic {} ", "{}\n", "\t{}"]
 )
-def test_key_is_sent_as_it_is_with_or_without_basic(
-    tap: Folder, api: StandIn, form: str
-) -> None:
+def test_key_is_sent_as_it_is_with_or_without_basic(tap, api, form):
     api.add(job_of("events", "a", 1))
     assert tap.run(job_ids=["a"], api_key=form.format(api.api_key)).status == 0
     assert api.requests[0].headers["Authorization"] == f"Basic {api.api_key}"
 
 
-def test_user_agent_and_include_schema_are_sent_with_each_request(
-    tap: Folder, api: StandIn
-) -> None:
+def test_user_agent_and_include_schema_are_sent_with_each_request(tap, api):
     """To the status too, and when a page is tried again."""
     script: dict[str, list[Answer | None]] = {"imports:1": [Answer(status=500)]}
     api.add(Job("a", rows=make_events(3), page_size=2, total=5, script=script))
@@ -479,11 +460,10 @@ def test_user_agent_and_include_schema_are_sent_with_each_request(
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Let no request out: keep what would have been sent, and how."""
+def sent(monkeypatch):
     kept: list[Any] = []
 
-    def send(_: object, request: requests.PreparedRequest, **how: Any) -> None:
+    def send(_, request, **how):
         kept.append((request, how))
         raise requests.ConnectionError
 
@@ -494,9 +474,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("url", [None, ""])
-def test_default_address_is_fullstorys_own_over_verified_tls(
-    tap: Folder, sent: list[Any], url: str | None
-) -> None:
+def test_default_address_is_fullstorys_own_over_verified_tls(tap, sent, url):
     config = {"api_key": KEY, "job_ids": "a", "max_attempts": 1, "api_url": url}
     run(["--config", str(tap.write("config.json", config))])
     [(request, how)] = sent
@@ -505,9 +483,7 @@ def test_default_address_is_fullstorys_own_over_verified_tls(
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_no_proxy_sees_what_goes_to_this_machine(
-    tap: Folder, api: StandIn, name: str
-) -> None:
+def test_no_proxy_sees_what_goes_to_this_machine(tap, api, name):
     """The key would travel to it in clear."""
     api.add(job_of("events", "a", 1))
     with StandIn() as proxy:
@@ -516,9 +492,7 @@ def test_no_proxy_sees_what_goes_to_this_machine(
         assert not proxy.requests
 
 
-def test_proxy_and_certificates_of_the_environment_serve_https(
-    tap: Folder, sent: list[Any]
-) -> None:
+def test_proxy_and_certificates_of_the_environment_serve_https(tap, sent):
     proxy, bundle = "http://proxy.example:3128", str(tap.write("bundle.pem", ""))
     given = {"HTTPS_PROXY": proxy, "REQUESTS_CA_BUNDLE": bundle}
     url = "https://api.fullstory.com"
@@ -530,9 +504,7 @@ def test_proxy_and_certificates_of_the_environment_serve_https(
 
 
 @pytest.mark.parametrize("url", ["https://api.fullstory.com", None])
-def test_a_netrc_file_does_not_replace_the_key(
-    tap: Folder, api: StandIn, sent: list[Any], url: str | None
-) -> None:
+def test_a_netrc_file_does_not_replace_the_key(tap, api, sent, url):
     """Requests would put its password in the place of the key."""
     netrc = tap.write("netrc", "default login me password other\n")
     line = tap.arguments(job_ids=["a"], api_url=url or api.url, max_attempts=1)
@@ -541,7 +513,7 @@ def test_a_netrc_file_does_not_replace_the_key(
     assert request.headers["Authorization"] == f"Basic {api.api_key}"
 
 
-def test_kinds_of_jobs_have_lists_of_their_own() -> None:
+def test_kinds_of_jobs_have_lists_of_their_own():
     config = {
         "api_key": "x",
         **dict.fromkeys(SETTINGS.values(), "a"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 from tests.stand_in import Job, make_events
 from tests.streams import NAMES, job_of
 

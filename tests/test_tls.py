@@ -25,18 +25,14 @@ from tests.stand_in import Job, StandIn, make_events
 
 HOST = "api.fullstory.com"
 # Server and proxy stop before TLS has said goodbye: sockets stay open for a while.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:SOCKS"),
+]
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 class Proxy:
-    """A proxy here, which leads every CONNECT to one server, or gives an answer.
-
-    Attributes:
-        url: Its address.
-        seen: All bytes that clients have sent to it.
-    """
-
     def __init__(self, target, answer=b"", endless=b""):
         self._target, self._answer, self._endless = urlsplit(target), answer, endless
         self.seen = bytearray()
@@ -90,7 +86,6 @@ def _pump(source, to):
 
 @pytest.fixture(autouse=True)
 def collected():
-    """Let no later test find what is still open."""
     yield
     gc.collect()
 
@@ -102,26 +97,23 @@ def authority():
 
 @pytest.fixture
 def bundle(authority, tmp_path):
-    """The path of the authority's own certificate."""
     path = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
 
 
 def serving(certificate):
-    """The API with one job, behind a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return StandIn(Job("a", rows=make_events(3), page_size=1), tls=context)
 
 
 def run_by(proxy, tap, request_timeout=20, **environment):
-    """Run against Fullstory's own address, by way of a proxy."""
     given = {
         PREFIX + "LOGLEVEL": "DEBUG",
         **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), ""),
         **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
-        **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), proxy),
+        **dict.fromkeys(("HTTPS_PROXY", "https_proxy") if proxy else (), proxy),
     }
     line = tap.arguments(
         job_ids=["a"],
@@ -181,7 +173,7 @@ def test_key_is_not_sent_to_a_server_with_a_wrong_certificate(
 @pytest.mark.parametrize(
     ("answer", "endless"),
     [
-        (b"HTTP/1.1 407 Who is user:pass-word\r\n\r\n", b""),
+        (b"HTTP/1.1 503 Who is user:pass-word\r\n\r\n", b""),
         (b"HTTP/1.1 302 X\r\nLocation: http://127.0.0.1:9/\r\n\r\n", b""),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", b""),
         (b"SSH-2.0-OpenSSH\r\n", b""),
@@ -201,3 +193,36 @@ def test_broken_proxy_gets_neither_key_nor_rows(tap, bundle, answer, endless):
     assert len(done.errors) == 1
     assert "pass-word" not in done.stderr
     assert "dXNlcjpwYXNzLXdvcmQ" not in done.stderr
+
+
+REFUSES = "it refuses the user or the connection (407)"
+NO_ADDRESS = "it is not an address such as http://host:port"
+NO_SOCKS = "SOCKS needs the package `PySocks`, which is not installed"
+
+
+@pytest.mark.parametrize(
+    ("variable", "address", "reason"),
+    [
+        ("https_proxy", "", REFUSES),
+        ("HTTPS_PROXY", "", REFUSES),
+        ("ALL_PROXY", "http://:80", NO_ADDRESS),
+        ("HTTPS_PROXY", "http://proxy:word", NO_ADDRESS),
+        ("HTTPS_PROXY", "ftp://pass-word@proxy", NO_ADDRESS),
+        ("all_proxy", "socks5://user:pass-word@proxy", NO_SOCKS),
+    ],
+)
+def test_unusable_proxy_stops_the_run_at_once(
+    tap, monkeypatch, variable, address, reason
+):
+    """In place of two minutes of retries."""
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    answer = b"HTTP/1.1 407 Who is user:pass-word\r\n\r\n"
+    with Proxy(f"https://{HOST}", answer) as proxy:
+        done = run_by("", tap, **{variable: address or proxy.url})
+        assert proxy.seen.count(b"CONNECT") <= (not address)
+    assert done.status == 1
+    start = f"The proxy of the environment variable `{variable}` can't be used: "
+    assert done.errors == [f"{start}{reason}. Correct the variable, or unset it."]
+    assert done.summary["retries"] == 0
+    assert "word" not in done.stderr

@@ -57,7 +57,6 @@ FAILURE_COLUMNS["shared"] = "object"
 
 
 def select(choices, *streams):
-    """A catalog with choices by the path of a field, such as `user.uid`."""
     catalog = selecting(*(streams or [STREAM]))
     for stream in catalog["streams"]:
         known = {tuple(one["breadcrumb"]): one for one in stream["metadata"]}
@@ -89,8 +88,6 @@ DECODED = "mapped", "flattened"
 
 
 def exactly(text):
-    """Decode JSON; numbers keep their characters."""
-
     def number(digits):
         return "number", digits
 
@@ -98,8 +95,6 @@ def exactly(text):
 
 
 def digitwise(text):
-    """Decode JSON; numbers keep their digits, but become texts beyond all bounds."""
-
     def number(digits):
         try:
             return "number", Decimal("0" if digits == "-0" else digits).as_tuple()
@@ -114,7 +109,6 @@ def decoder(path):
 
 
 def storable(value):
-    """A value with U+FFFD for what can't be stored, as Python's texts have it."""
     if isinstance(value, str):
         whole = value.encode("utf-16", "surrogatepass")
         text = whole.decode("utf-16", "surrogatepass")
@@ -139,7 +133,6 @@ def records(run, decode=exactly):
 
 
 def conformed(row, columns):
-    """A decoded row as a record has it, but that its texts of JSON are decoded."""
     changed = dict(row)
     for name in columns.keys() & row.keys():
         value, kind = row[name], columns[name]
@@ -151,7 +144,6 @@ def conformed(row, columns):
 
 
 def texts_decoded(record, row, columns, decode=exactly):
-    """A record whose texts of JSON are decoded, where its row has no text."""
     changed = dict(record)
     for name, kind in columns.items():
         if kind == "string" and not isinstance(row.get(name), str | None):

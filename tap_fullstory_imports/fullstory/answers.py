@@ -8,6 +8,7 @@ Source: https://developer.fullstory.com/server/error-handling/
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -176,10 +177,10 @@ def no_answer(error: Exception, seconds: float) -> FullstoryError:
         requests.exceptions.ContentDecodingError,
         urllib3.exceptions.HTTPError,
     )
-    if isinstance(error, requests.ConnectTimeout):
-        return NoAnswerError("the connection timed out")
     if isinstance(error, timeouts):
-        return NoAnswerError(f"no answer within {seconds:g} s")
+        is_connected = not isinstance(error, requests.ConnectTimeout)
+        late = f"no answer within {seconds:g} s"
+        return NoAnswerError(late if is_connected else "the connection timed out")
     if isinstance(error, cut):
         return RetriableError("the answer was cut off")
     if isinstance(error, requests.exceptions.InvalidHeader) or any(
@@ -187,14 +188,37 @@ def no_answer(error: Exception, seconds: float) -> FullstoryError:
         for cause in _causes(error)
     ):
         return NoAnswerError("the headers of the answer can't be read")
+    kind, variable = "the connection failed", _proxy_variable()
+    if reason := _unusable_proxy(error):
+        return StopError(
+            f"The proxy of the environment variable `{variable}` can't be used:"
+            f" {reason}. Correct the variable, or unset it."
+        )
     if isinstance(error, ValueError):  # requests' word for a URL it can't use
         return JobError(f"The request can't be sent ({type(error).__name__}).")
-    kind = "the connection failed"
     if isinstance(error, requests.exceptions.ProxyError):
-        kind = "the connection to the proxy failed"
+        kind = f"the connection to the proxy of `{variable}` failed"
     elif isinstance(error, requests.exceptions.SSLError):
         kind = "no secure connection could be made"
     return NoAnswerError(f"{kind} ({_root_cause(error)})")
+
+
+def _unusable_proxy(error: Exception) -> str:
+    """Why no request can pass the proxy; empty if one may. The address is checked."""
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return "SOCKS needs the package `PySocks`, which is not installed"
+    if isinstance(error, requests.exceptions.InvalidURL):
+        return "it is not an address such as http://host:port"
+    if isinstance(error, requests.exceptions.ProxyError):
+        for cause in _causes(error):  # with a text of the proxy's, which is not shown
+            if found := re.match(r"Tunnel\D+(4\d\d)\b", str(cause)):
+                return f"it refuses the user or the connection ({found[1]})"
+    return ""
+
+
+def _proxy_variable() -> str:
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    return next((name for name in names if os.environ.get(name)), names[1])
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:

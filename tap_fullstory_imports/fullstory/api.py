@@ -26,7 +26,7 @@ from tap_fullstory_imports.fullstory.session import Thread
 from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 
 STUCK_LIMITS = 3  # for the headers, for a silence, and for the rest
 MOST_REFUSED = 3  # jobs of a stream in a row, before the key counts as refused
@@ -173,7 +173,9 @@ class Api:
                 await self._silent(error)
             return
         self._answered_at, self._silences = self._now(), 0
-        if isinstance(error, AccessError):
+        if isinstance(error, StopError):
+            self._stop = error
+        elif isinstance(error, AccessError):
             self._refused[stream.name] = self._refused.get(stream.name, 0) + 1
             if self._refused[stream.name] >= MOST_REFUSED:
                 raise self._stopped(str(error))

@@ -23,7 +23,7 @@ from tap_fullstory_imports.fullstory.answers import JobError
 from tap_fullstory_imports.fullstory.pages import Page, Row, Status, decode, page_of
 from tap_fullstory_imports.fullstory.session import Sessions
 from tap_fullstory_imports.schemas import SCHEMAS
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 
 
 class JobStream(RESTStream["str | None"]):

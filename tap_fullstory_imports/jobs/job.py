@@ -20,7 +20,7 @@ from tap_fullstory_imports.jobs import verdicts
 from tap_fullstory_imports.jobs.verdicts import AgainError, CountsError
 from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 from tap_fullstory_imports.singer.output import Output
 
 MOST_READINGS = 3  # where Fullstory's answers say that they are not final

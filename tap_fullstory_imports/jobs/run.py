@@ -18,7 +18,7 @@ from tap_fullstory_imports.fullstory import Api, JobStream, StopError
 from tap_fullstory_imports.jobs.job import Job, Means
 from tap_fullstory_imports.reporting.report import LINE_SECONDS, Report
 from tap_fullstory_imports.reporting.words import named
-from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings.settings import Settings
 from tap_fullstory_imports.singer.output import Output
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.singer.writer import TargetGoneError, Writer

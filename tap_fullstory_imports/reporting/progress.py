@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from tap_fullstory_imports.reporting.words import many
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LINE_SECONDS = 10.0
 BAR_SECONDS = 0.5

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.reporting.progress import Progress
 from tap_fullstory_imports.reporting.words import bounded, many, named
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Collection
 
 LINE_SECONDS = 8.0
 MOST_JOB_LINES = 20  # a run with more jobs logs its overall progress only

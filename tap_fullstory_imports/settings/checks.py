@@ -10,20 +10,17 @@ import difflib
 import ipaddress
 import os
 import re
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from singer_sdk import Stream
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from tap_fullstory_imports.settings.declaration import OWN
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from singer_sdk import Stream
 
 _KINDS = {
     "array": "a list",
@@ -38,28 +35,24 @@ _BOUNDS = {
     "exclusiveMinimum": "greater than",
     "maximum": "at most",
 }
+
+
+def _closed(*required: str, **properties: Any) -> dict[str, Any]:
+    """The schema of an object without other properties."""
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {**schema, "additionalProperties": False}
+
+
 # Stricter than the SDK's, whose BATCH messages would fail on the rest.
-_BATCH_CONFIG = {
-    "required": ["encoding", "storage"],
-    "properties": {
-        "encoding": {
-            "type": "object",
-            "required": ["format"],
-            "properties": {
-                "format": {"enum": ["jsonl"]},
-                "compression": {"enum": ["gzip"]},
-            },
-        },
-        "storage": {
-            "type": "object",
-            "required": ["root"],
-            "properties": {"root": {"type": "string"}, "prefix": {}, "params": {}},
-            "additionalProperties": False,
-        },
-        "batch_size": {"type": ["integer", "null"], "minimum": 1},
-    },
-    "additionalProperties": False,
-}
+_BATCH_CONFIG = _closed(
+    "encoding",
+    "storage",
+    encoding=_closed(
+        "format", format={"enum": ["jsonl"]}, compression={"enum": ["gzip"]}
+    ),
+    storage=_closed("root", root={"type": "string"}, prefix={}, params={}),
+    batch_size={"type": ["integer", "null"], "minimum": 1},
+)
 
 
 def fault(sentence: str) -> ConfigValidationError:
@@ -134,27 +127,38 @@ def _of_sdk(name: str, config: Mapping[str, Any], streams: Collection[str]) -> s
     return ""
 
 
-def check_maps(stream: Stream) -> None:
-    """See that maps and flattening leave the records of a stream and their keys.
+def check_maps(streams: Iterable[Stream]) -> None:
+    """See that maps and flattening leave the records of each stream and their keys.
 
     Raises:
-        ConfigValidationError: If they don't.
+        ConfigValidationError: If they don't, or give a name to two streams.
     """
-    maps = [
-        one for one in stream.stream_maps if not isinstance(one, RemoveRecordTransform)
-    ]
-    if not maps:
-        raise fault(
-            f"`stream_maps` leaves nothing of `{stream.name}`. To leave the stream out,"
-            " deselect it."
-        )
-    for one in maps:
-        fields = one.transformed_schema.get("properties", {})
-        if set(one.transformed_key_properties or ()) - fields.keys():
+    named: dict[str, str] = {}
+    for stream in streams:
+        maps = [
+            one
+            for one in stream.stream_maps
+            if not isinstance(one, RemoveRecordTransform)
+        ]
+        if not maps:
             raise fault(
-                f"`flattening_max_key_length` would rename the key of `{stream.name}`."
-                " Raise it."
+                f"`stream_maps` leaves nothing of `{stream.name}`. To leave the stream"
+                " out, deselect it."
             )
+        for one in maps:
+            if other := named.get(one.stream_alias):
+                raise fault(
+                    f"`stream_maps` gives the name `{one.stream_alias}` to"
+                    f" `{other}` and to `{stream.name}`. Their rows would be mixed:"
+                    " choose two names."
+                )
+            named[one.stream_alias] = stream.name
+            fields = one.transformed_schema.get("properties", {})
+            if set(one.transformed_key_properties or ()) - fields.keys():
+                raise fault(
+                    "`flattening_max_key_length` would rename the key of"
+                    f" `{stream.name}`. Raise it."
+                )
 
 
 def of_certificates() -> dict[str, str]:

@@ -7,22 +7,20 @@ by the locale, takes no byte order mark, and ends in tracebacks.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from singer_sdk.exceptions import ConfigValidationError, MappingError
-from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib import Catalog, Schema
 
 from tap_fullstory_imports.settings.checks import fault
 from tap_fullstory_imports.settings.declaration import OWN, PREFIX
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection, Iterator
 
 RESTART = (
     " To read all jobs again, run without `--state`, or under Meltano after `meltano"
@@ -71,14 +69,12 @@ class ConfigInput:
                     "`--config` takes the path of a file. Put the settings into one."
                 )
             if path != "ENV":
+                where = f"`--config`: {path}"
                 try:
                     content = Path(path).read_bytes()
                 except OSError as error:
-                    reason = error.strerror
-                    raise fault(
-                        f"`--config`: {path} can't be read: {reason}."
-                    ) from None
-                given.config |= _object(content, f"`--config`: {path}")
+                    raise fault(f"{where} can't be read: {error.strerror}.") from None
+                given.config |= _object(content, where)
         for name in known if "ENV" in paths else ():
             if text := os.environ.get(PREFIX + name.upper()):
                 given.config[name] = text
@@ -102,18 +98,39 @@ def read_state(file: TextIO) -> dict[str, Any]:
     return state
 
 
-def read_catalog(file: TextIO, streams: Collection[str]) -> Catalog:
-    """Read a catalog, which must have one of these streams."""
-    where, catalog = f"`--catalog`: {file.name}", None
+def read_catalog(file: TextIO, own: Catalog) -> Catalog:
+    """Read a catalog, which must have a stream of the tap's own catalog.
+
+    It selects. The names, keys and columns of the tap hold, or rows would be lost in
+    the target; a catalog can only add columns.
+    """
+    where, catalog = f"`--catalog`: {file.name}", Catalog()
     content = _object(file.buffer.read(), where)
     with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
         catalog = Catalog.from_dict(content)
-    if catalog is None or not any(map(catalog.get_stream, streams)):
+    for name in own.keys() & catalog.keys():
+        entry, mine = catalog[name], own[name]
+        entry.stream, entry.key_properties = name, mine.key_properties
+        entry.schema = Schema.from_dict(
+            _joined(mine.schema.to_dict(), entry.schema.to_dict())
+        )
+        for key in mine.key_properties or ():
+            entry.metadata[("properties", key)] = mine.metadata[("properties", key)]
+    if own.keys().isdisjoint(catalog):
         raise fault(
             f"{where} is not a catalog with one of this tap's streams. Make one with"
             " `--discover`."
         )
     return catalog
+
+
+def _joined(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object, with the fields that another one adds."""
+    fields, more = own.get("properties", {}), given.get("properties", {})
+    if "object" not in own["type"] or not {**fields, **more}:
+        return own
+    joined = {name: _joined(fields[name], more.get(name, {})) for name in fields}
+    return {**own, "properties": {**more, **joined}}
 
 
 def _object(content: bytes, where: str, way_on: str = "") -> dict[str, Any]:
@@ -127,12 +144,8 @@ def _object(content: bytes, where: str, way_on: str = "") -> dict[str, Any]:
         raise fault(f"{where} is not a JSON object.{way_on}")
     layer: list[Any] = [value]
     for _ in range(_MOST_LEVELS):
-        nested = [one for one in layer if isinstance(one, (dict, list))]
-        layer = [
-            inner
-            for one in nested
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
+        inner = (one.values() if isinstance(one, dict) else one for one in layer)
+        layer = [one for part in inner for one in part if isinstance(one, (dict, list))]
     if layer:
         raise fault(f"{where} is nested too deeply.{way_on}")
     return value

@@ -129,12 +129,9 @@ def _schema() -> dict[str, Any]:
     """The JSON schema of the settings, in the form that the SDK gives to its own."""
     properties: dict[str, Any] = {}
     for one in fields(Declaration):
-        title = re.sub(
-            r"\b(api|id|url)(?=s?\b)",
-            lambda word: word[0].upper(),
-            one.name.replace("_", " "),
-        )
-        title = title[0].upper() + title[1:]
+        words = one.name.replace("_", " ")
+        words = re.sub(r"\b(api|id|url)", lambda word: word[0].upper(), words)
+        title = words[0].upper() + words[1:]
         schema = {"title": title, **one.metadata, "type": [_KINDS[str(one.type)]]}
         if schema["type"] == ["array"]:
             schema["items"] = {"type": "string"}

@@ -1,24 +1,42 @@
-"""The IDs of the jobs to read, from lists, text and files; and the part of a shard."""
+"""The IDs of the jobs to read, from lists, text and files; and the part of a shard.
+
+`requests` reads from web servers, because fsspec's reader for them needs aiohttp, which
+the SDK does not bring, and changes the percent-encoding of signed addresses.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import logging
 import re
+import threading
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 from zlib import crc32
 
-from tap_fullstory_imports.settings import files
-from tap_fullstory_imports.settings.checks import fault
+import fsspec
+import requests
+from fsspec.exceptions import FSTimeoutError
+from urllib3.exceptions import HTTPError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tap_fullstory_imports.reporting.words import bounded
+from tap_fullstory_imports.settings.checks import fault, is_loopback
 
 SETTINGS = {"job_ids": "jobs_file", "user_job_ids": "user_jobs_file"}
-_COLUMNS = ("job_id", "id")  # of a CSV file: the first one that is there
+MOST_BYTES = 64 * 1024 * 1024  # of a file
 _MOST_CHARACTERS = 1_000  # of a job ID
+_COLUMNS = ("job_id", "id")  # of a CSV file: the first one that is there
+_EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}  # what a store's scheme needs
+_ADDRESS = re.compile(r"(?![A-Za-z]:/)[^/~]*:/")  # misspelled ones too; no drive `C:/`
+_OBJECT = re.compile(r"(?:s3|gs|az)://[\w.-]+/[^/](?:(?!::).)*")
 
 
 def parse(value: Any, where: str) -> list[str]:
@@ -35,7 +53,7 @@ def parse(value: Any, where: str) -> list[str]:
             ) from None
     elif isinstance(value, str):
         value = re.split(r"\s*[,\n]\s*", value.strip())
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif type(value) is int:
         value = [value]
     if not isinstance(value, list):
         raise fault(
@@ -50,27 +68,26 @@ def parse(value: Any, where: str) -> list[str]:
 
 def from_file(path: str, where: str, seconds: float) -> list[str]:
     """Read job IDs from a file: one per line, a JSON array, or a column of CSV."""
-    text = files.read_text(path, where, seconds)
+    text = read_text(path, where, seconds)
     if text.lstrip().startswith("["):
         return parse(text, where)
-    header = {name.strip(' "\r').lower() for name in text.partition("\n")[0].split(",")}
-    is_csv = not header.isdisjoint(_COLUMNS)
+    csv.field_size_limit(MOST_BYTES)  # other columns may be long
+    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    with suppress(csv.Error):
+        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
+    column = next((name for name in _COLUMNS if name in (rows.fieldnames or ())), None)
     lines = enumerate(text.split("\n"), start=1)
     return [
         _checked(job_id, f"{where}, line {number}")
-        for number, job_id in (_of_csv(text, where) if is_csv else lines)
-        if job_id.strip() and (is_csv or not job_id.lstrip().startswith("#"))
+        for number, job_id in (_of_csv(rows, column, where) if column else lines)
+        if job_id.strip() and (column or not job_id.lstrip().startswith("#"))
     ]
 
 
-def _of_csv(text: str, where: str) -> Iterator[tuple[int, str]]:
-    csv.field_size_limit(files.MOST_BYTES)  # other columns may be long
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+def _of_csv(
+    rows: csv.DictReader[str], column: str, where: str
+) -> Iterator[tuple[int, str]]:
     try:
-        rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-        column = next((name for name in _COLUMNS if name in rows.fieldnames), None)
-        if column is None:
-            raise fault(f"{where}: the header has no column `job_id` or `id`.")
         for row in rows:
             if None in row or None in row.values():
                 raise fault(
@@ -100,6 +117,123 @@ def _checked(value: Any, where: str) -> str:
                 f" characters, but this one has U+{ord(char):04X}. Type the ID again."
             )
     return job_id
+
+
+# Files. An error never shows the query of an address, because it may be a signature.
+
+
+def read_text(path: str, where: str, seconds: float) -> str:
+    """Read a file of at most 64 MiB in UTF-8, from a disk, a server or a store."""
+    shown = re.split("[?#]", path)[0] if _ADDRESS.match(path) else path
+    if _ADDRESS.match(path) and not (_OBJECT.fullmatch(path) or _is_safe(path)):
+        raise fault(
+            f"{where} must be a path, or an address such as https://host/path,"
+            " s3://bucket/key, gs://bucket/key or az://container/key, without a user"
+            " name or a password."
+        )
+    result: Future[bytes] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(_read(path, seconds))
+        except BaseException as error:  # noqa: BLE001 - raised below
+            result.set_exception(error)
+
+    logging.disable()  # log lines of libraries hold addresses and headers
+    try:
+        # In a thread, because the time limits of libraries hold for each step alone.
+        threading.Thread(target=run, daemon=True).start()
+        content = result.result(timeout=seconds)
+    except ImportError:
+        extra = _EXTRAS[path.partition(":")[0]]
+        raise fault(
+            f"{where}: {shown} can't be read, because an extra of the tap is missing."
+            f" Install it by `pip install 'tap-fullstory-imports[{extra}]'`."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - each library has errors of its own
+        reason = _reason(error, seconds)
+        raise fault(f"{where}: {shown} can't be read: {reason}.") from None
+    finally:
+        logging.disable(logging.NOTSET)
+    if len(content) > MOST_BYTES:
+        raise fault(f"{where}: {shown} is larger than 64 MiB.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise fault(f"{where}: {shown} is not a text file in UTF-8.") from None
+
+
+def _reason(error: BaseException, seconds: float) -> str:
+    """Why a file can't be read, without the addresses in texts of libraries."""
+    said = bounded(re.sub(r"\?\S+", "?…", str(error))).rstrip(".")
+    if isinstance(error, (requests.RequestException, HTTPError)):
+        said = "the connection failed"
+    said = f"{said} ({type(error).__name__})"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (TimeoutError, requests.Timeout, FSTimeoutError)):
+            return f"no answer within {seconds:g} s"
+        if isinstance(cause, OSError) and cause.strerror:
+            said = cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return said
+
+
+def _read(path: str, seconds: float) -> bytes:
+    scheme, _, rest = path.partition("://")
+    if scheme in _EXTRAS:  # the library finds the credentials itself
+        file = fsspec.filesystem(scheme, skip_instance_cache=True).open(rest, "rb")
+    elif _ADDRESS.match(path):
+        return _from_server(path, seconds)
+    elif (local := Path(path).expanduser()).exists() and not local.is_file():
+        raise OSError(0, "it is not a regular file")
+    else:
+        file = local.open("rb")
+    with file:
+        content: bytes = file.read(MOST_BYTES + 1)
+    return content
+
+
+def _from_server(address: str, seconds: float) -> bytes:
+    with requests.Session() as session:
+        session.max_redirects = 5
+        session.hooks["response"] = [_check]
+        # Plain `http` reaches this machine only, so it needs no proxy.
+        session.trust_env = address.lower().startswith("https:")
+        with session.get(address, timeout=seconds, stream=True) as response:
+            content: bytes = response.raw.read(MOST_BYTES + 1, decode_content=True)
+    return content
+
+
+def _check(response: requests.Response, **_: Any) -> None:
+    """Accept a file, and a redirect that does not leave https."""
+    status, reason = response.status_code, ""
+    if response.is_redirect:
+        response.close()  # or requests would read the body, however long it is
+        if not _is_safe(response.headers["Location"], response.url):
+            reason = "the server redirects to an address that is not https://"
+    elif status != HTTPStatus.OK:
+        reason = f"the server answers with the status {status}"
+    elif response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        reason = "it is a web page; use an address that needs no login"
+    if reason:
+        response.close()
+        raise OSError(0, reason)
+
+
+def _is_safe(address: str, base: str = "") -> bool:
+    """Whether an address has no credentials and is https, or http on this machine."""
+    try:
+        url = urlsplit(urljoin(base, address))
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        return False
+    is_plain = address.isprintable() and " " not in address and url.username is None
+    is_local = url.scheme == "http" and is_loopback(host) and base[:5] != "https"
+    return bool(host) and is_plain and (url.scheme == "https" or is_local)
+
+
+# Shards
 
 
 def checked_shard(shard: str) -> str:

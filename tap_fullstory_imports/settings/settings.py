@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports.settings import checks, job_ids
 from tap_fullstory_imports.settings.declaration import OWN, PREFIX, SCHEMA, Declaration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}

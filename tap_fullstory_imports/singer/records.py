@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from traceback import walk_tb
 from typing import Any
 
 import msgspec
@@ -25,6 +26,11 @@ Path = tuple[str, ...]
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = ord("n")
+_OF_NULLS = (
+    "AttributeError",
+    "AttributeDoesNotExist",
+    "TypeError",
+)  # the second of simpleeval
 _STARTS = {"string": ord('"'), "object": ord("{")}
 
 
@@ -117,11 +123,23 @@ class Records:
             return stream_map.transform(record)
         except Exception as error:  # noqa: BLE001 - whatever a user's expression raises
             # The text of the error may hold values of the row.
+            kind = type(error.__cause__ or error).__name__
+            hint = " A value in it may be null, such as one of `stream_map_config`"
+            hint += " whose environment variable is empty."
             msg = (
-                f"`stream_maps`: an expression for {self._name} fails on a row"
-                f" ({type(error).__name__}). Correct the expression, and run again."
+                f"`stream_maps`: the expression for `{_field_of(error)}` of"
+                f" `{self._name}` fails on a row ({kind})."
+                f"{hint * (kind in _OF_NULLS)} Correct it, and run again."
             )
             raise StopError(msg) from None
+
+
+def _field_of(error: Exception) -> str:
+    """The field whose expression failed, which only a variable of the SDK names."""
+    name: str | None = None
+    for frame, _ in walk_tb(error.__traceback__):
+        name = frame.f_locals.get("property_name", name)
+    return name or "__filter__"
 
 
 def _starts(schema: Mapping[str, Any]) -> list[tuple[str, int]]:
