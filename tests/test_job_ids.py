@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from singer_sdk.exceptions import ConfigValidationError
 
-from tap_fullstory_imports.settings.settings import Settings
 from tests.harness import run
+from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, make_events
-
-if TYPE_CHECKING:
-    pass
 
 IDS = [
     *("abd123=", "a/b", "/a", "a/", "//", "a?b#c", "?", "#", "ü 1", "%41", "%2F", "%"),
     *("%zz", "a..b", "...", "a/../b", "../b", "a/..", "./a", "%2e%2e", "..%2f..", ".a"),
-    *(
-        "a.",
-        "+",
-        "a+b c",
-        "a&b",
-        "a=b&c=d",
-        "a;b",
-        "a:b",
-        "a@b",
-        "a\\b",
-        "a'b\"c",
-        "<a>",
-    ),
+    *("a.", "+", "a+b c", "a&b", "a=b&c=d", "a;b", "a:b", "a@b", "a\\b", "a'b\"c"),
     *("{a}[b]|^`", "$(a)!*", "-_.~", "imports", "status", "a/imports", "🧢", "日本"),
     *("e\u0301", "\u00e9", "a\u2028b", "null", "0", "007", "{job_id}", "%s %d {0}"),
-    *(["x" * 1_000, "ü" * 1_000, "A", "a", "%2541", "a%2Fb"]),
+    *("x" * 1_000, "ü" * 1_000, "A", "a", "%2541", "a%2Fb", "<a>", "job000 job001"),
+    *('"abc7"', "https://api.fullstory.com/v2/events/batch/abc123", "job_id,created"),
+    *('{"job_ids": ["abc123"]}', "[abc123]", "abc124;COMPLETED"),
 ]
 TOKENS = [
     *("asd543=", "a+b/c==", "a&page_token=b", "a&include_schema=false", "a b", " a "),
@@ -57,106 +42,17 @@ def test_job_ids_reach_the_server_exactly(tap, api):
     rows = [(record["job_id"], record["name"]) for record in run.records()]
     assert rows == [(job_id, job_id) for job_id in IDS]
     assert {*run.completed()} == {*IDS}
+    assert not run.warnings
     api.clear()
     assert tap.run(job_ids=IDS, state=run.state).records() == []
     assert not api.requests
 
 
-@pytest.mark.slow
-@settings(
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf"]), min_size=1)
-    .map(str.strip)
-    .filter(lambda text: text not in {"", ".", ".."})
-)
-def test_any_job_id_reaches_the_server_exactly(tap, api, job_id):
-    """Whatever Fullstory may come to use for one."""
-    api.clear()
-    api.add(Job(job_id, rows=make_events(1)))
-    run = tap.run(job_ids=[job_id])
-    assert run.status == 0
-    [request] = api.requests
-    assert request.job_id == job_id
-    assert {*run.completed()} == {job_id}
-
-
 def test_message_names_the_job_as_the_user_wrote_it(tap):
-    """Not as it is written in a URL."""
     run = tap.run(job_ids=["a/b", "ü 1", "a?b#c"])
     assert run.status == 1
     [error] = run.errors
     assert error.startswith("3 jobs failed (a/b, ü 1, a?b#c): Fullstory does not know")
-
-
-NO_ID = "`job_ids`, entry {}: a job ID must be text that is not empty, `.` or `..`."
-LONG_ID = (
-    "`job_ids`, entry 1: a job ID can't have more than 1,000 characters; this one has"
-    " {:,}. Put each ID on a line of its own."
-)
-ODD_ID = (
-    "`job_ids`, entry 2: a job ID can't have control characters or invisible"
-    " characters, but this one has U+{:04X}. Type the ID again."
-)
-ODD = (
-    *range(32),
-    *range(127, 160),
-    0xAD,
-    0x200B,
-    0x200D,
-    0x202E,
-    0x2060,
-    0xD800,
-    0xFEFF,
-)
-NO_JSON = "`job_ids` looks like a JSON array but is not valid JSON: "
-NO_LIST = (
-    "`job_ids` must be a list of job IDs, or text with commas or line breaks between"
-    " them."
-)
-LISTS: list[tuple[Any, list[str] | str]] = [
-    (["a", "b"], ["a", "b"]),
-    (["b", "a", "b"], ["b", "a"]),
-    ([" a ", "\tb\n", "a"], ["a", "b"]),
-    ([7, "8", 12345678901234567890], ["7", "8", "12345678901234567890"]),
-    (7, ["7"]),
-    ('["b", "a", 7]', ["b", "a", "7"]),
-    (' \n["a"] ', ["a"]),
-    ("a", ["a"]),
-    (" b , a ,b", ["b", "a"]),
-    ("7, 007", ["7", "007"]),
-    ("a b,c", ["a b", "c"]),
-    ("a\nb\n", ["a", "b"]),
-    ("\n a,\n  b\r\n\nc, d\n", ["a", "b", "c", "d"]),
-    *((value, NO_LIST) for value in ({"id": "a"}, True, 1.5)),
-    *((value, NO_ID.format(1)) for value in ([""], ["."], [" .. "], ["\u00a0"], ",")),
-    *(
-        (value, NO_ID.format(1))
-        for value in ([None], [True], [1.5], [["a"]], '[["a"]]')
-    ),
-    *((value, NO_ID.format(2)) for value in (["a", " "], "a,", "a,,b", "a,..")),
-    *((["a", f"a{chr(code)}b"], ODD_ID.format(code)) for code in ODD),
-    *((["ü" * length], LONG_ID.format(length)) for length in (1_001, 100_000)),
-    *((value, NO_JSON) for value in ('["a"', "[a, b]", "[" * 100_000)),
-]
-
-
-@pytest.mark.parametrize(
-    ("value", "result"), LISTS, ids=lambda value: ascii(value)[:30]
-)
-def test_list_gives_its_ids_or_a_sentence(value, result):
-    """Stripped, without duplicates, in their order; the sentence names the entry."""
-    config = {"api_key": "x", "job_ids": value, "user_job_ids": "other"}
-    if isinstance(result, list):
-        assert [*Settings.from_config(config).job_ids] == result
-    else:
-        with pytest.raises(ConfigValidationError) as caught:
-            Settings.from_config(config)
-        [sentence] = caught.value.errors
-        assert sentence.startswith(result)
 
 
 def test_refused_ids_of_lists_and_files_are_named_before_any_request(tap, api):
@@ -173,24 +69,8 @@ def test_refused_ids_of_lists_and_files_are_named_before_any_request(tap, api):
 def test_ids_of_the_environment_are_json_or_text(api, text):
     api.add(*(Job(job_id, rows=make_events(1)) for job_id in "ab"))
     given = {"API_KEY": api.api_key, "API_URL": api.url, "JOB_IDS": text}
-    names = {f"TAP_FULLSTORY_IMPORTS_{name}": given[name] for name in given}
-    done = run(["--config=ENV"], environment=names)
-    assert {*done.completed()} == {"a", "b"}
-
-
-ODD_IDS = (
-    *("job000 job001", '"abc7"', "https://api.fullstory.com/v2/events/batch/abc123"),
-    *("job_id,created", '{"job_ids": ["abc123"]}', "[abc123]", "abc124;COMPLETED"),
-)
-
-
-def test_id_that_looks_wrong_is_read_where_the_api_knows_it(tap, api):
-    """IDs are opaque."""
-    api.add(*(Job(job_id, rows=make_events(1)) for job_id in ODD_IDS))
-    run = tap.run(job_ids=[*ODD_IDS])
-    assert run.status == 0
-    assert {*run.completed()} == {*ODD_IDS}
-    assert not run.warnings
+    names = {PREFIX + name: value for name, value in given.items()}
+    assert {*run(["--config=ENV"], environment=names).completed()} == {"a", "b"}
 
 
 def test_page_tokens_go_back_exactly_as_they_came(tap, api):
@@ -205,44 +85,32 @@ def test_page_tokens_go_back_exactly_as_they_came(tap, api):
     assert run.places("a") == [*range(len(rows))]
 
 
+WORDS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf"])
+TEXTS = st.text(WORDS, min_size=1).map(str.strip).filter(lambda x: x.strip("."))
+ANY = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+
+
 @pytest.mark.slow
-@settings(
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    st.lists(
-        st.text(
-            st.characters(codec="utf-8", exclude_characters="\0"),
-            min_size=1,
-            max_size=30,
-        ),
-        unique=True,
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_any_page_token_goes_back_exactly_as_it_came(tap, api, tokens):
-    """Tokens are opaque."""
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TEXTS, st.lists(ANY, unique=True, max_size=4))
+def test_any_job_id_and_any_page_token_reach_the_server_exactly(
+    tap, api, job_id, tokens
+):
     api.clear()
     rows = make_events(len(tokens) + 1)
-    api.add(Job("a", rows=rows, page_size=1, tokens=tokens))
-    run = tap.run(job_ids=["a"])
+    api.add(Job(job_id, rows=rows, page_size=1, tokens=tokens))
+    run = tap.run(job_ids=[job_id])
     assert run.status == 0
+    assert {request.job_id for request in api.requests} == {job_id}
     assert [request.token for request in api.requests] == [None, *tokens]
+    assert {*run.completed()} == {job_id}
 
 
 def test_page_token_that_no_url_can_hold_fails_only_its_job(tap, api):
     """A lone surrogate: a text of JSON's that UTF-8 does not know."""
     body = '{"results": [], "total_records": "0", "next_page_token": "\\ud800"}'
     api.add(Job("b", rows=make_events(1)))
-    api.add(
-        Job(
-            "a",
-            script={"imports": [Answer(body=body)] * 20},
-        )
-    )
+    api.add(Job("a", script={"imports": [Answer(body=body)] * 20}))
     run = tap.run(job_ids=["a", "b"], max_attempts=2)
     assert run.status == 1
     assert {*run.completed()} == {"b"}

@@ -9,15 +9,12 @@ import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trustme
 
 from tests.stand_in import Job, make_events
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def add_jobs(api, *job_ids):
@@ -171,8 +168,6 @@ def test_file_of_more_than_64_mib_is_refused(tap):
 
 class Files(ThreadingHTTPServer):
     daemon_threads = True
-    answers: dict[str, str | Callable[[Handler], None]]
-    asked: list[str]
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -224,7 +219,18 @@ def failing(status, **headers):
     return lambda handler: handler.start(status, content_length=0, **headers)
 
 
+def sending(body, **headers):
+    def answer(handler):
+        handler.start(200, **headers)
+        with suppress(OSError):
+            handler.wfile.write(body)
+
+    return answer
+
+
 def repeating(text, seconds=0, *, headers=True):
+    """An answer that never ends."""
+
     def answer(handler):
         with suppress(OSError):
             if headers:
@@ -235,70 +241,46 @@ def repeating(text, seconds=0, *, headers=True):
     return answer
 
 
-def bomb(handler):
-    body = gzip.compress(b"#\n" * 1024 * 1024 * 33, compresslevel=1)
-    handler.start(200, content_encoding="gzip", content_length=len(body))
-    with suppress(OSError):
-        handler.wfile.write(body)
-
-
-def cut_off(handler):
-    handler.start(200, content_length=100)
-    handler.wfile.write(b"a\nb\n")
-
-
-def picture(handler):
-    handler.start(200)
-    handler.wfile.write(b"\x89PNG")
-
-
-UNSAFE = "the server redirects to an address that is not https://."
+UNSAFE = "can't be read: the server redirects to an address that is not https://."
 LATE = "can't be read: no answer within 0.5 s."
-ANSWERS: dict[str, tuple[str | Callable[[Handler], None], str]] = {
-    **{
-        f"status {status}": (
+LARGE = "is larger than 64 MiB."
+ADDRESSES = [
+    *("http://example.com/jobs", "file:///etc/passwd", "ftp://127.0.0.1/jobs"),
+    *("https://user:word@127.0.0.1/jobs", "//example.com/jobs", "https://[/jobs"),
+]
+BOMB = gzip.compress(b"#\n" * 1024 * 1024 * 33, compresslevel=1)
+ANSWERS = [
+    *(
+        (
             failing(status),
             f"can't be read: the server answers with the status {status}.",
         )
         for status in (204, 206, 401, 403, 404, 500, 599)
-    },
-    **{
-        f"redirect to {to}": (redirect(to), f"can't be read: {UNSAFE}")
-        for to in (
-            *("http://example.com/jobs", "file:///etc/passwd", "ftp://127.0.0.1/jobs"),
-            *(
-                "https://user:word@127.0.0.1/jobs",
-                "//example.com/jobs",
-                "https://[/jobs",
-            ),
-        )
-    },
-    "redirects in a circle": (
-        redirect("/jobs"),
-        "can't be read: the connection failed (TooManyRedirects).",
     ),
-    "login": (
+    *((redirect(to), UNSAFE) for to in ADDRESSES),
+    (redirect("/jobs"), "can't be read: the connection failed (TooManyRedirects)."),
+    (
         failing(200, content_type="text/html; charset=utf-8"),
         "can't be read: it is a web page; use an address that needs no login.",
     ),
-    "endless": (repeating(b"#\n" * 32_768), "is larger than 64 MiB."),
-    "bomb": (bomb, "is larger than 64 MiB."),
-    "silent": (repeating(b"", 20, headers=False), LATE),
-    "dribbling headers": (repeating(b"H", 0.02, headers=False), LATE),
-    "dribbling body": (repeating(b"a\n", 0.02), LATE),
-    "cut off": (
-        cut_off,
+    (repeating(b"#\n" * 32_768), LARGE),
+    (sending(BOMB, content_encoding="gzip", content_length=len(BOMB)), LARGE),
+    (repeating(b"", 20, headers=False), LATE),
+    (repeating(b"H", 0.02, headers=False), LATE),
+    (repeating(b"a\n", 0.02), LATE),
+    (
+        sending(b"a\nb\n", content_length=100),
         "can't be read: the connection failed (ProtocolError).",
     ),
-    "picture": (picture, "is not a text file in UTF-8."),
-}
+    (sending(b"\x89PNG"), "is not a text file in UTF-8."),
+]
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize(("answer", "words"), ANSWERS)
 def test_answer_without_a_file_is_refused_with_the_address_but_no_query(
-    tap, api, files, name
+    tap, api, files, answer, words
 ):
-    files.answers["/jobs"], words = ANSWERS[name]
+    files.answers["/jobs"] = answer
     limit = 0.5 if words == LATE else 60
     url = f"{files.url}/jobs"
     run = tap.run(jobs_file=f"{url}?{SIGNATURE}", job_ids=["a"], request_timeout=limit)

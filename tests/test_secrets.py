@@ -16,7 +16,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports import streams
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import rounds, run
+from tests.harness import run
 from tests.invariants import PREFIX, forms_of
 from tests.stand_in import DEFAULT_API_KEY as KEY
 from tests.stand_in import Answer, Job, StandIn, make_events
@@ -188,46 +188,6 @@ def test_redirect_never_takes_the_key_to_another_host(tap, api):
         assert not other.requests
     assert [request.job_id for request in api.requests] == [*statuses]
     assert done.summary["failed"] == len(statuses)
-
-
-MISPLACED: dict[str, list[Any]] = {
-    "api_key": [
-        *([KEY], {"key": KEY}, f"{KEY[:15]}\n{KEY[15:]}", f"{KEY}\r\nX: y"),
-        *(f"{KEY} {KEY}", f"\x00{KEY}", f"ü{KEY}"),
-    ],
-    "api_url": [
-        *(KEY, f"https://{KEY}@api.fullstory.com"),
-        f"http://api.fullstory.com/{KEY}",
-    ],
-    "job_ids": [{"id": KEY}, [[KEY]], f'["{KEY}', f"{KEY}\x00"],
-    "jobs_file": [[KEY]],
-    "user_agent": [f"{KEY}\n{KEY}"],
-    **{
-        name: [KEY]
-        for name in (
-            *("api_kee", "start_date", "include_schema", "job_wait_timeout"),
-            *("request_timeout", "max_attempts", "max_page_bytes", "missing_jobs"),
-            *("unfinished_jobs", "count_mismatch", "flattening_enabled"),
-            "flattening_max_depth",
-        )
-    },
-    "max_retry_wait": [[KEY]],
-    "stream_maps": [KEY, [KEY]],
-    "stream_map_config": [KEY, [KEY]],
-    "faker_config": [{"seed": {"a": KEY}}],
-    "batch_config": [
-        KEY,
-        {"encoding": {"format": KEY, "compression": KEY}},
-        {"storage": {"root": [KEY]}},
-    ],
-}
-
-
-@pytest.mark.parametrize("settings", rounds(MISPLACED))
-def test_unusable_settings_do_not_make_the_key_appear(tap, settings):
-    done = run_at_debug(tap.arguments(**{"job_ids": ["a"], **settings}))
-    assert done.status == 1
-    assert len(done.errors) == len(settings)
 
 
 @pytest.mark.parametrize(
