@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import settings
 
 from tests.harness import Folder
 from tests.stand_in import StandIn
-
-if TYPE_CHECKING:
-    pass
 
 # How long an example takes says nothing on a machine that does other things too.
 settings.register_profile("untimed", deadline=None)

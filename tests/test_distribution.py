@@ -48,16 +48,7 @@ def tap(request, dist):
     environment = dist / f"environment-{request.param}"
     python = BIN / "python"
     run(BIN / "uv", "venv", "--quiet", "--python", python, environment, folder=dist)
-    pip = (
-        python,
-        "-m",
-        "pip",
-        "--python",
-        environment,
-        "install",
-        "--quiet",
-        "--no-compile",
-    )
+    pip = (python, "-m", "pip", "--python", environment, "install", "--quiet")
     pins = ("--constraint", PINS, "--build-constraint", PINS)
     run(*pip, *pins, package, folder=dist)
     return environment / "bin" / TAP
@@ -77,22 +68,11 @@ def test_source_distribution_makes_the_same_wheel(dist):
     assert contents(made) == contents(wheel)
 
 
-def test_program_says_what_it_is(tap):
-    assert f"v{version(TAP)}" in run(tap, "--version", folder=tap.parent)
-    about = json.loads(run(tap, "--about", "--format=json", folder=tap.parent))
-    assert about["name"] == TAP
-    assert about["settings"]["properties"]["api_key"]["secret"] is True
-
-
-def test_catalog_is_the_one_of_this_folder(tap):
+def test_program_is_complete_and_reads_a_job(tap, tmp_path):
     """The schemas are in the package."""
+    assert f"v{version(TAP)}" in run(tap, "--version", folder=tmp_path)
     here = run(BIN / "python", "-m", "tap_fullstory_imports", "--discover", folder=ROOT)
-    found = json.loads(run(tap, "--discover", folder=tap.parent))
-    assert len(found["streams"]) >= 6
-    assert found == json.loads(here)
-
-
-def test_job_is_read(tap, tmp_path):
+    assert json.loads(run(tap, "--discover", folder=tmp_path)) == json.loads(here)
     with StandIn(Job("a", rows=make_events(5))) as api:
         settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["a"]}
         config = tmp_path / "config.json"

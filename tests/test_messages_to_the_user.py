@@ -128,14 +128,18 @@ def test_refused_key_still_logs_the_summary(api, tap):
 
 def test_messages_hold_no_rows(api, tap):
     row = {"name": "private-name", "properties": {"x": "private-property"}}
+    user = {"display_name": "private-user", "email": "private@example.com"}
     bad = Answer(body='{"results": [{"name": "private-text"}, 5]}')
     api.add(Job("a", rows=[row] * 3, total="9", imports=9))
     api.add(Job("b", script={"imports": [bad] * 9}))
+    api.add(Job("u", kind="users", rows=[user], total="9", imports=8))
+    tap.streams = NAMES
 
-    run = tap.run(job_ids=["a", "b"])
+    run = tap.run(job_ids=["a", "b"], user_job_ids=["u"])
 
     assert run.status == 1
-    assert run.summary["failed"] == 2
+    assert run.summary["failed"] == 3
+    assert run.records("imported_users")
     assert "private" not in run.stderr
 
 

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -20,9 +19,6 @@ import requests
 
 from tests.harness import Run
 from tests.test_jobs_file import Files, add_jobs, asked
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent

@@ -69,17 +69,6 @@ def test_readme_example_leaves_fields_out_and_hashes_the_email(tap, api):
     assert not [name for name in names if name in told]
 
 
-def test_log_of_a_plain_run_holds_no_name_and_no_address(tap, api):
-    """Not even when jobs fail."""
-    tap.streams = NAMES
-    api.add(job_of("users", "a", 30), job_of("users", "b", 30, total=99, imports=98))
-    run = tap.run(user_job_ids=["a", "b", "c"])
-    assert run.status == 1
-    assert b"@example.com" in run.stdout
-    assert "@" not in run.stderr
-    assert not [row for row in USERS if row.get("display_name", "@") in run.stderr]
-
-
 @pytest.mark.e2e
 def test_readme_example_works_in_meltano(tmp_path, postgres):
     """As it is, in the tap's definition."""

@@ -6,14 +6,11 @@ Each in one sentence that names the setting, with exit code 1 and nothing bookma
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.stand_in import Job, make_events, make_failures
-
-if TYPE_CHECKING:
-    pass
 
 STREAMS = ("imported_events", "import_errors", "import_jobs")
 NOTHING_LEFT = (

@@ -344,15 +344,6 @@ def test_environment_is_read_only_if_asked_for(tap, api):
     assert {*done.completed()} == {"a"}
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_file_of_settings_is_utf_8_with_and_without_a_byte_order_mark(tap, api, mark):
-    api.add(Job("größe", rows=make_events(1)))
-    config = {"api_key": api.api_key, "api_url": api.url, "job_ids": ["größe"]}
-    content = mark + json.dumps(config, ensure_ascii=False).encode()
-    done = run(["--config", str(tap.write("config.json", content))])
-    assert {*done.completed()} == {"größe"}
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
