@@ -79,7 +79,7 @@ class Trial:
         self.is_throttled = self.speed > 1 and dice.random() < 0.3
         self.has_faults = dice.random() < 0.6
 
-    def _a_signal(self) -> signal.Signals:
+    def _a_signal(self):
         ways = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)
         return self.dice.choice((*ways, signal.SIGINT))
 
@@ -146,7 +146,7 @@ class Reader:
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
-    def _read(self) -> None:
+    def _read(self):
         pause = threading.Event()
         while block := os.read(self._pipe.fileno(), BLOCK):
             self.out += block
@@ -177,11 +177,7 @@ def interrupt(trial, tap, target, number):
     tap.api.clear()
     moment = trial.a_moment(target)
     with patch.dict(os.environ, {"PYTHONUNBUFFERED": trial.unbuffered}):
-        process = tap.start(
-            state=target.state,
-            speed=trial.speed,
-            **trial.settings,
-        )
+        process = tap.start(state=target.state, speed=trial.speed, **trial.settings)
     reader = Reader(process, trial.pause)
     try:
         wait_for(moment, process, reader, tap.api)
@@ -255,10 +251,7 @@ def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
             TALLY["jobs kept by STATE"] += sum(
                 len(target.completed(stream)) for stream in NAMES
             )
-        run = tap.run(
-            state=target.state,
-            **{**trial.settings, "job_wait_timeout": 300},
-        )
+        run = tap.run(state=target.state, **{**trial.settings, "job_wait_timeout": 300})
 
     assert run.status == 0
     target.take(run.stdout)

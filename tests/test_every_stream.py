@@ -376,11 +376,7 @@ def test_job_is_read_whole_before_the_next_one(api, tap):
 
 
 @pytest.mark.parametrize(
-    "trouble",
-    [
-        {"processing": -1},
-        *({"script": {end: [LATER]}} for end in ENDPOINTS),
-    ],
+    "trouble", [{"processing": -1}, *({"script": {end: [LATER]}} for end in ENDPOINTS)]
 )
 def test_job_in_trouble_holds_up_no_other(api, tap, trouble):
     api.add(*both("stuck", 5, **trouble), *both("a", 5))

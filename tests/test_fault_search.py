@@ -17,7 +17,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -31,17 +31,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.harness import Folder, Run, selecting
+from tests.harness import Folder, selecting
 from tests.limiters import limiter
 from tests.stand_in import ENDLESS, Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS, Stream
 from tests.target import Target, failures, imported, marks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from types import FrameType
-
-    from tests.stand_in import Request
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
@@ -148,7 +142,7 @@ BODIES: tuple[bytes | str | dict[str, Any], ...] = (
 
 
 @st.composite
-def statuses(draw: st.DrawFn) -> Answer:
+def statuses(draw):
     """An answer with another status than 200."""
     status = draw(st.sampled_from(draw(st.sampled_from(STATUSES))))
     headers = {"Location": "/v2/"} if status in REDIRECTS else {}
@@ -183,7 +177,7 @@ HANGING = st.just(Answer(hang=True))
 
 
 @st.composite
-def odd_pages(draw: st.DrawFn, known: Known, page: int) -> Answer:
+def odd_pages(draw, known, page):
     """A page that is not the one it should be.
 
     It is never too long, as rows that were handed on can't be called back. And no total
@@ -251,29 +245,29 @@ class Known:
     waits: Counter[str] = field(default_factory=Counter)
 
     @property
-    def rows(self) -> int:
+    def rows(self):
         """The number of its imported rows."""
         return sum(self.pages)
 
     @property
-    def tokens(self) -> list[str]:
+    def tokens(self):
         """What leads from each page but the last to the next."""
         return [f"{self.job_id}+{page}/%3D&=" for page in range(1, len(self.pages))]
 
-    def rows_of(self, page: int) -> list[dict[str, Any]]:
+    def rows_of(self, page):
         """The imported rows of a page."""
         first = sum(self.pages[:page])
         rows = imported(self.kind, self.job_id, self.rows)
         return rows[first : first + self.pages[page]]
 
-    def marks(self, stream: Stream) -> list[str]:
+    def marks(self, stream):
         """The marks of its rows in a stream."""
         if not stream.place:
             return ["COMPLETED"]
         rows = self.rows if stream.endpoint == "imports" else self.failed
         return marks(self.job_id, rows)
 
-    def served(self) -> Job:
+    def served(self):
         """The job as the API has it; what has once been ready stays so."""
         self.processing = max(0, self.processing - max([0, *self.waits.values()]))
         self.asked.clear()
@@ -291,7 +285,7 @@ class Known:
             imports=self.rows + 2 if self.is_odd else None,
         )
 
-    def key_of(self, request: Request) -> str:
+    def key_of(self, request):
         """The key of the script that a request belongs to."""
         if request.endpoint != "imports":
             return request.endpoint
@@ -301,7 +295,7 @@ class Known:
         page = tokens.index(request.token) + 1 if request.token in tokens else "none"
         return f"imports:{page}"
 
-    def note(self, request: Request) -> bool:
+    def note(self, request):
         """Note a request; whether a fault was the answer, or a 202."""
         if request.is_limited:
             TALLY["limited"] += 1
@@ -321,12 +315,12 @@ class Known:
             return True
         return False
 
-    def faults_left(self) -> int:
+    def faults_left(self):
         """How many faults may still come, each answer 202 one of them."""
         waits = max(0, self.processing - max([0, *self.waits.values()]))
         return waits + self.answers_left("imports", "errors", "status")
 
-    def answers_left(self, *endpoints: str) -> int:
+    def answers_left(self, *endpoints):
         """How much of the script of some endpoints is left."""
         return sum(
             max(0, len(answers) - self.asked[key])
@@ -335,7 +329,7 @@ class Known:
         )
 
 
-def kind_of(answer: Answer) -> str:
+def kind_of(answer):
     """What a fault is, in a word."""
     if answer.status is not None:
         return f"status {answer.status}"
@@ -346,9 +340,7 @@ def kind_of(answer: Answer) -> str:
 
 
 @st.composite
-def moving(
-    draw: st.DrawFn, known: Known, faults: st.SearchStrategy[Answer]
-) -> dict[str, list[Answer | None]]:
+def moving(draw, known, faults):
     """An import that goes on while its first page is read: the first row comes later.
 
     The other pages repeat a row, so that there are as many as their total says. Another
@@ -374,9 +366,7 @@ def moving(
 
 
 @st.composite
-def scripts(
-    draw: st.DrawFn, known: Known, *, with_hanging: bool
-) -> dict[str, list[Answer | None]]:
+def scripts(draw, known, *, with_hanging):
     """Faults for a job, by the place where they come."""
     faults = st.one_of(FAULTS, HANGING) if with_hanging else FAULTS
     script: dict[str, list[Answer | None]] = {}
@@ -394,7 +384,7 @@ def scripts(
 
 
 @st.composite
-def jobs(draw: st.DrawFn, kind: str, job_id: str, *, with_hanging: bool) -> Known:
+def jobs(draw, kind, job_id, *, with_hanging):
     """A job with faults."""
     known = Known(
         kind,
@@ -445,7 +435,7 @@ OPTIONS = st.builds(
 )
 
 
-def hurried_clock() -> float:
+def hurried_clock():
     """The time as the tap sees it."""
     return time.monotonic() * SPEED
 
@@ -453,7 +443,7 @@ def hurried_clock() -> float:
 class FaultSearch(RuleBasedStateMachine):
     """Jobs come and go, faults come, the tap runs; at last all must be read."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         """Start without jobs."""
         super().__init__()
         TALLY["scenarios"] += 1
@@ -472,13 +462,7 @@ class FaultSearch(RuleBasedStateMachine):
         is_impatient=st.sampled_from((False,) * 9 + (True,)),
         limit=st.sampled_from(LIMITS),
     )
-    def begin(
-        self,
-        parts: int,
-        is_shared: bool,
-        is_impatient: bool,
-        limit: dict[str, Any],
-    ) -> None:
+    def begin(self, parts, is_shared, is_impatient, limit):
         """Decide what stays the same. Shards may share a state, one after another."""
         self.limiter = limiter(**limit, clock=hurried_clock) if limit else None
         self.api = StandIn(limiter=self.limiter).__enter__()
@@ -492,7 +476,7 @@ class FaultSearch(RuleBasedStateMachine):
         kind=st.sampled_from([*SETTINGS]),
         job_id=st.sampled_from(JOB_IDS),
     )
-    def add_job(self, data: st.DataObject, kind: str, job_id: str) -> None:
+    def add_job(self, data, kind, job_id):
         """A new job, or one that had been taken out: with its old rows then."""
         key = kind, job_id
         if key in self.known:
@@ -509,7 +493,7 @@ class FaultSearch(RuleBasedStateMachine):
 
     @precondition(lambda self: self.known)
     @rule(data=st.data())
-    def add_faults(self, data: st.DataObject) -> None:
+    def add_faults(self, data):
         """An API that was well again gets worse."""
         known = self.known[data.draw(st.sampled_from(sorted(self.known)), label="job")]
         script = scripts(known, with_hanging=self.is_impatient)
@@ -518,24 +502,24 @@ class FaultSearch(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.known) > 1)
     @rule(data=st.data())
-    def remove_job(self, data: st.DataObject) -> None:
+    def remove_job(self, data):
         """A job leaves the settings; its rows stay loaded."""
         key = data.draw(st.sampled_from(sorted(self.known)), label="job")
         self.removed[key] = self.known.pop(key)
 
     @precondition(lambda self: self.known)
     @rule(options=OPTIONS, number=st.integers(0, 2))
-    def run_once(self, options: Options, number: int) -> None:
+    def run_once(self, options, number):
         """The tap runs."""
         self.run(number % len(self.targets), options)
 
     @precondition(lambda self: self.known)
     @rule(options=OPTIONS)
-    def run_to_the_end(self, options: Options) -> None:
+    def run_to_the_end(self, options):
         """The tap runs until all is read."""
         self.finish(options)
 
-    def teardown(self) -> None:
+    def teardown(self):
         """Read what is left, and let nothing behind."""
         try:
             if self.known:
@@ -544,7 +528,7 @@ class FaultSearch(RuleBasedStateMachine):
             self.api.__exit__(None, None, None)
             self.folder.cleanup()
 
-    def jobs_of(self, part: int) -> dict[tuple[str, str], Known]:
+    def jobs_of(self, part):
         """The jobs of a part, by kind and ID."""
         parts = len(self.targets)
         return {
@@ -553,14 +537,14 @@ class FaultSearch(RuleBasedStateMachine):
             if crc32(known.job_id.encode()) % parts == part
         }
 
-    def lists(self) -> dict[str, list[str]]:
+    def lists(self):
         """The settings that name the jobs; either list may be empty."""
         return {
             setting: [job_id for one, job_id in self.known if one == kind]
             for kind, setting in SETTINGS.items()
         }
 
-    def finish(self, options: Options) -> None:
+    def finish(self, options):
         """Run until nothing is left to read, no more often than faults are left."""
         options = replace(options, streams=EVERY)
         for part, target in enumerate(self.targets):
@@ -584,7 +568,7 @@ class FaultSearch(RuleBasedStateMachine):
                 for job_id, rows in source.items():
                     assert target.rows(stream, job_id) in (rows, ["PROCESSING"])
 
-    def is_read(self, part: int) -> bool:
+    def is_read(self, part):
         """Whether all jobs of a part are read, as far as the API lets them.
 
         A script can give the lists of a job whose status says PROCESSING for ever.
@@ -604,7 +588,7 @@ class FaultSearch(RuleBasedStateMachine):
             for stream in streams
         )
 
-    def run(self, part: int, options: Options, **more: Any) -> None:
+    def run(self, part, options, **more):
         """Run the command line for a part of the jobs, and check all that it does."""
         target, jobs = self.targets[part], self.jobs_of(part)
         if self.shared is not None:
@@ -639,10 +623,7 @@ class FaultSearch(RuleBasedStateMachine):
         self.api.clear()
         with time_limit(), no_thread_left():
             run = self.tap.run(
-                speed=SPEED,
-                pause=options.pause,
-                state=target.state,
-                **changes,
+                speed=SPEED, pause=options.pause, state=target.state, **changes
             )
         TALLY["runs"] += 1
         TALLY[f"path {options.path}"] += 1
@@ -652,7 +633,7 @@ class FaultSearch(RuleBasedStateMachine):
         target.take(run.stdout)
         self.check(part, options, run, lenient="count_mismatch" in more)
 
-    def check(self, part: int, options: Options, run: Run, *, lenient: bool) -> None:
+    def check(self, part, options, run, *, lenient):
         """Check what a run says of itself, and that it has done what it could."""
         assert run.status in {0, 1}
         numbers = next(filter(None, map(SUMMARY.match, run.lines)), None)
@@ -703,7 +684,7 @@ class FaultSearch(RuleBasedStateMachine):
             TALLY[f"jobs read in {name}"] += is_read
             if is_read:
                 continue
-            if stream.place or not target.has_seen(name, job_id):
+            if stream.place or (name, job_id) not in target.seen:
                 unsettled.add(key)
             is_odd = known.is_odd and stream.endpoint == "imports" and not lenient
             is_early = target.rows(name, job_id) == ["PROCESSING"]
@@ -719,7 +700,7 @@ class FaultSearch(RuleBasedStateMachine):
             assert len(counted) - len(unsettled) == read + already
 
 
-def source_of(jobs: Iterable[Known]) -> dict[str, dict[str, list[str]]]:
+def source_of(jobs):
     """The marks of all rows of some jobs, by stream and job."""
     source: dict[str, dict[str, list[str]]] = {stream.name: {} for stream in EVERY}
     for known, stream in itertools.product(jobs, EVERY):
@@ -729,10 +710,10 @@ def source_of(jobs: Iterable[Known]) -> dict[str, dict[str, list[str]]]:
 
 
 @contextmanager
-def time_limit() -> Iterator[None]:
+def time_limit():
     """End what hangs, with a traceback of where it does."""
 
-    def end(_: int, __: FrameType | None) -> None:
+    def end(_, __):
         pytest.fail(f"a run takes more than {SECONDS_PER_RUN} s")
 
     before = signal.signal(signal.SIGALRM, end)
@@ -745,7 +726,7 @@ def time_limit() -> Iterator[None]:
 
 
 @contextmanager
-def no_thread_left() -> Iterator[None]:
+def no_thread_left():
     """Let the requests end that were under way; no thread may stay."""
     before = {*threading.enumerate()}
     yield
@@ -755,9 +736,7 @@ def no_thread_left() -> Iterator[None]:
             assert not thread.is_alive(), "a thread hangs"
 
 
-def test_no_fault_loses_a_row_or_marks_a_job_too_early(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_no_fault_loses_a_row_or_marks_a_job_too_early(capsys):
     profile = settings(
         max_examples=EXAMPLES or EXAMPLES_OF_A_TEST,
         stateful_step_count=10,

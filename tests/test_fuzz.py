@@ -341,9 +341,7 @@ STATE_KEYS = st.sampled_from(
     ["bookmarks", "imported_events", "import_jobs", "completed_jobs", "a", "b", ""]
 )
 STATE = st.recursive(
-    JSON,
-    lambda inner: st.dictionaries(STATE_KEYS, inner, max_size=3),
-    max_leaves=8,
+    JSON, lambda inner: st.dictionaries(STATE_KEYS, inner, max_size=3), max_leaves=8
 )
 
 

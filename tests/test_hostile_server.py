@@ -77,7 +77,7 @@ BAD_BODIES = {
     "a negative chunk": raw(CHUNKED + b"-5\r\n{}"),
 }
 NO_HEADER = {
-    "no header": raw(OK + b"Content-Length: 2\r\nperson@example.com\r\nX: y\r\n\r\n{}"),
+    "no header": raw(OK + b"Content-Length: 2\r\nperson@example.com\r\nX: y\r\n\r\n{}")
 }
 REDIRECTS = {
     f"{status} to {where}": raw(

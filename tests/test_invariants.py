@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -20,17 +19,17 @@ GOOD = "12:00:00 | INFO | tap | Summary: jobs read 1, failed 0; rows 2."
 BAD = "12:00:00 | ERROR | tap | Job a failed: 400."
 
 
-def row(place: int, job_id: str = "a") -> dict[str, Any]:
+def row(place, job_id="a"):
     record = {"job_id": job_id, "event_index": place}
     return {"type": "RECORD", "stream": "imported_events", "record": record}
 
 
-def state(*jobs: str) -> dict[str, Any]:
+def state(*jobs):
     bookmarks = {"imported_events": {"completed_jobs": [*jobs]}}
     return {"type": "STATE", "value": {"bookmarks": bookmarks}}
 
 
-def lines(*messages: dict[str, Any]) -> bytes:
+def lines(*messages):
     return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
@@ -88,11 +87,11 @@ BROKEN: dict[str, tuple[bytes, str, int, Given]] = {
 
 
 @pytest.mark.parametrize("run", SOUND.values(), ids=SOUND)
-def test_sound_run_passes(run: tuple[bytes, str, int, Given]) -> None:
+def test_sound_run_passes(run):
     check(*run)
 
 
 @pytest.mark.parametrize("run", BROKEN.values(), ids=BROKEN)
-def test_broken_run_fails(run: tuple[bytes, str, int, Given]) -> None:
+def test_broken_run_fails(run):
     with pytest.raises((AssertionError, KeyError, ValueError)):
         check(*run)

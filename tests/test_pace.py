@@ -46,7 +46,7 @@ class Client:
 class Unpaced(Pace):
     """Pauses after a 429, and has no rate."""
 
-    def next_start(self, now: float) -> float:
+    def next_start(self, now):
         """Wait for the end of the pause alone."""
         return now + self.paused(now)
 
@@ -62,13 +62,8 @@ class Simulation:
     """
 
     def __init__(
-        self,
-        make_limiter: MakeLimiter,
-        *concurrencies: int,
-        seed: int = 0,
-        pace: type[Pace] = Pace,
-        latency: tuple[float, float] = USUAL_LATENCY,
-    ) -> None:
+        self, make_limiter, *concurrencies, seed=0, pace=Pace, latency=USUAL_LATENCY
+    ):
         """Start at 0 with a fresh limiter and a client for each concurrency."""
         self.now = 0.0
         self.limiter = make_limiter(clock=lambda: self.now)
@@ -81,20 +76,20 @@ class Simulation:
         self._numbers = itertools.count()
 
     @property
-    def used(self) -> float:
+    def used(self):
         """The share of what the limiter would have let through, bursts included."""
         return len(self.accepted) / self.limiter.most(self.now)
 
     @property
-    def refused_share(self) -> float:
+    def refused_share(self):
         """The share of answers that are 429."""
         return self.refused / (self.refused + len(self.accepted))
 
-    def rate(self, since: float, until: float) -> float:
+    def rate(self, since, until):
         """Return the accepted requests per second of a period."""
         return sum(since <= at < until for at in self.accepted) / (until - since)
 
-    def run(self, requests: int = 10**9, *, until: float = 10**9) -> Simulation:
+    def run(self, requests=10**9, *, until=10**9):
         """Go on until so many requests have been accepted, or until a time."""
         while len(self.accepted) < requests and self.now < until:
             starts = [
@@ -110,7 +105,7 @@ class Simulation:
                 self._start(client)
         return self
 
-    def _start(self, client: Client) -> None:
+    def _start(self, client):
         while (
             client.in_flight < client.concurrency
             and client.pace.next_start(self.now) <= self.now
@@ -120,13 +115,11 @@ class Simulation:
             latency = self._dice.uniform(*self._latency)
             self._after(latency / 2, partial(self._arrive, client, self.now, latency))
 
-    def _arrive(self, client: Client, started: float, latency: float) -> None:
+    def _arrive(self, client, started, latency):
         headers = self.limiter.refuse()
         self._after(latency / 2, partial(self._answer, client, started, headers))
 
-    def _answer(
-        self, client: Client, started: float, headers: dict[str, str] | None
-    ) -> None:
+    def _answer(self, client, started, headers):
         client.in_flight -= 1
         if headers is None:
             self.accepted.append(self.now)
@@ -136,7 +129,7 @@ class Simulation:
             after = headers.get("Retry-After")
             client.pace.refused(self.now, started, float(after) if after else None)
 
-    def _after(self, seconds: float, event: Callable[[], None]) -> None:
+    def _after(self, seconds, event):
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), event))
 
 
@@ -157,13 +150,8 @@ class Simulation:
     ],
 )
 def test_limit_is_used_and_429_is_rare(
-    name: str,
-    concurrencies: tuple[int, ...],
-    requests: int,
-    seeds: int,
-    *,
-    retry_after: bool,
-) -> None:
+    name, concurrencies, requests, seeds, *, retry_after
+):
     """One process, or four that share the limit, each with a pace of its own."""
     make = partial(LIMITERS[name], retry_after=retry_after)
     runs = [
@@ -179,9 +167,7 @@ def test_limit_is_used_and_429_is_rare(
 @pytest.mark.parametrize("share", [0.1])
 @pytest.mark.parametrize("retry_after", [True, False])
 @pytest.mark.parametrize("concurrency", [4, 8, 32])
-def test_random_429_costs_at_most_half(
-    share: float, concurrency: int, *, retry_after: bool
-) -> None:
+def test_random_429_costs_at_most_half(share, concurrency, *, retry_after):
     """A process without a rate that makes the same pauses shows what is possible."""
     seconds = {Pace: 0.0, Unpaced: 0.0}
     for pace in seconds:
@@ -194,9 +180,7 @@ def test_random_429_costs_at_most_half(
 
 @pytest.mark.parametrize("retry_after", [True, False])
 @pytest.mark.parametrize("concurrency", [4, 32])
-def test_run_ends_although_most_requests_are_refused(
-    concurrency: int, *, retry_after: bool
-) -> None:
+def test_run_ends_although_most_requests_are_refused(concurrency, *, retry_after):
     """With 60 % of 429 at random, 400 requests are accepted within 3 hours."""
     make = partial(Shared, 0.6, retry_after=retry_after)
     assert Simulation(make, concurrency).run(400).now <= 3 * 3600
@@ -205,9 +189,7 @@ def test_run_ends_although_most_requests_are_refused(
 @pytest.mark.parametrize("name", OTHER_LIMITERS)
 @pytest.mark.parametrize("concurrency", [4, 16])
 @pytest.mark.parametrize("latency", [(0.01, 0.01), USUAL_LATENCY])
-def test_other_limits_and_latencies_are_handled(
-    name: str, concurrency: int, latency: tuple[float, float]
-) -> None:
+def test_other_limits_and_latencies_are_handled(name, concurrency, latency):
     """The share is of what the limit and the latency allow."""
     run = Simulation(OTHER_LIMITERS[name], concurrency, latency=latency).run(1000)
     possible = min(1, concurrency / (sum(latency) / 2) / run.limiter.rate)
@@ -217,7 +199,7 @@ def test_other_limits_and_latencies_are_handled(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITERS)
-def test_changed_limit_is_noticed(name: str) -> None:
+def test_changed_limit_is_noticed(name):
     """Half as many requests again within 75 s of a rise; few 429 after a fall."""
     run = Simulation(LIMITERS[name], 8).run(until=70)
     rate = run.limiter.rate
@@ -235,13 +217,13 @@ def test_changed_limit_is_noticed(name: str) -> None:
     assert refused <= accepted / 3
 
 
-def go_ahead(pace: Pace, now: float) -> None:
+def go_ahead(pace, now):
     """Let a request start and be accepted."""
     pace.start(now)
     pace.answered(now)
 
 
-def test_requests_in_flight_double_every_second() -> None:
+def test_requests_in_flight_double_every_second():
     """8 in the first second, 16 in the next, 32 in the third."""
     pace = Pace()
     for number in range(32):
@@ -253,7 +235,7 @@ def test_requests_in_flight_double_every_second() -> None:
     assert pace.next_start(2) <= 2
 
 
-def test_429_pauses_as_long_as_it_asks() -> None:
+def test_429_pauses_as_long_as_it_asks():
     """A later, shorter pause does not cut it short."""
     pace = Pace()
     pace.start(1)
@@ -266,7 +248,7 @@ def test_429_pauses_as_long_as_it_asks() -> None:
 
 
 @pytest.mark.parametrize("asked", [None, 0.0])
-def test_429_without_retry_after_pauses_longer_each_time(asked: float | None) -> None:
+def test_429_without_retry_after_pauses_longer_each_time(asked):
     """1, 2, 4 … 60 s, and 1 s again once a request has been accepted."""
     pace, now, pauses = Pace(), 0.0, []
     for _ in range(8):
@@ -283,7 +265,7 @@ def test_429_without_retry_after_pauses_longer_each_time(asked: float | None) ->
     assert pace.paused(now) == 1
 
 
-def test_answers_in_flight_at_a_pause_change_little() -> None:
+def test_answers_in_flight_at_a_pause_change_little():
     """Neither a 429 nor another answer to an earlier request ends the pause."""
     pace = Pace()
     for _ in range(3):
@@ -296,7 +278,7 @@ def test_answers_in_flight_at_a_pause_change_little() -> None:
 
 
 @pytest.mark.parametrize("idle", [10, 3600, 1e6])
-def test_idle_time_does_not_raise_the_rate(idle: float) -> None:
+def test_idle_time_does_not_raise_the_rate(idle):
     """Only time counts in which requests had to wait for the pace."""
     pace = Pace()
     for number in range(20):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.postgres_server import PASSWORD, Postgres
+from tests.postgres_server import PASSWORD
 from tests.project import Project, blocks, filled_in, settings_for
 from tests.stand_in import Job, StandIn, make_events
-
-if TYPE_CHECKING:
-    import subprocess
 
 pytestmark = pytest.mark.e2e
 JOBS = [f"job-{number}" for number in range(8)]
@@ -22,9 +19,7 @@ COUNTS = """
 """
 
 
-def run(
-    project: Project, postgres: Postgres, api: StandIn, commands: str
-) -> subprocess.CompletedProcess[str]:
+def run(project, postgres, api, commands):
     """Run documented commands."""
     settings: dict[str, Any] = settings_for(api) | postgres.settings
     del settings["TAP_FULLSTORY_IMPORTS_JOB_IDS"]
