@@ -22,7 +22,6 @@ ROWS = "abcdef"
 
 
 def rows(names):
-    """An event for each letter."""
     return [{"name": name} for name in names]
 
 
@@ -100,7 +99,6 @@ def defers(name, asked, written, *said, **given):
 
 
 def each(make, name, values, *args, **given):
-    """The same row with each value of a field."""
     [field] = [key for key, value in given.items() if value is ...]
     return [
         make(f"{name} {value!r:.60}", *args, **{**given, field: value})
@@ -109,7 +107,6 @@ def each(make, name, values, *args, **given):
 
 
 def later(text):
-    """An answer 202 that asks to come again after so many seconds."""
     return Answer(202, headers={"Retry-After": text})
 
 
@@ -122,7 +119,6 @@ def status(imports=6, word="COMPLETED", **fields):
 
 
 def letters(run):
-    """The letters of the records of job `a`, of all streams."""
     keys = {EVENTS: "name", ERRORS: "code"}
     return "".join(
         message["record"].get(keys.get(message["stream"]), "*")
@@ -132,7 +128,6 @@ def letters(run):
 
 
 def loaded(run):
-    """The events of job `a` in a target: a later row replaces an earlier one."""
     records = [row for row in run.records() if row["job_id"] == "a"]
     found = {row["event_index"]: row["name"] for row in records}
     return "".join(found[place] for place in sorted(found))

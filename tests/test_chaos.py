@@ -45,16 +45,12 @@ TALLY: Counter[str] = Counter()
 
 @dataclass(frozen=True)
 class Moment:
-    """When a signal is sent: after some seconds, bytes of stdout, or requests."""
-
     what: str
     number: float
 
 
 @dataclass
 class Trial:
-    """One trial, made up from its name."""
-
     name: str
 
     def __post_init__(self):
@@ -138,8 +134,6 @@ class Trial:
 
 
 class Reader:
-    """Reads the stdout of a process, now and then slowly."""
-
     def __init__(self, process, pause):
         self.out = bytearray()
         self._pipe, self._pause = process.out, pause
@@ -159,7 +153,6 @@ class Reader:
 
 
 def wait_for(moment, process, reader, api):
-    """Wait until the moment has come, or the process has ended."""
     began, pause = time.monotonic(), threading.Event()
     now: Callable[[], float] = {
         "seconds": lambda: time.monotonic() - began,
@@ -172,7 +165,6 @@ def wait_for(moment, process, reader, api):
 
 
 def interrupt(trial, tap, target, number):
-    """Run the tap and end it by a signal; whether it had ended before by itself."""
     assert tap.api is not None
     tap.api.clear()
     moment = trial.a_moment(target)

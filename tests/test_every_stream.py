@@ -29,24 +29,20 @@ def of(streams):
 
 
 def read(tap, stream, *job_ids, **settings):
-    """Run the tap with one stream for some jobs."""
     tap.streams = (stream.name,)
     return tap.run(**{stream.setting: [*job_ids], **settings})
 
 
 def read_all(tap, *job_ids, **settings):
-    """Run the tap with all streams for jobs of both kinds."""
     tap.streams = NAMES
     return tap.run(job_ids=[*job_ids], user_job_ids=[*job_ids], **settings)
 
 
 def both(job_id, count=0, **fields):
-    """A job of events and one of users, with the same ID."""
     return [job_of(kind, job_id, count, **fields) for kind in SETTINGS]
 
 
 def assert_read(run, stream, *job_ids):
-    """Each row of these jobs arrived once, and no other job is bookmarked."""
     assert {*run.completed(stream.name)} == {*job_ids}
     for job_id in job_ids:
         rows = [row for row in run.records(stream.name) if row["job_id"] == job_id]
@@ -272,7 +268,6 @@ def test_missing_counts_are_zero_and_new_fields_are_kept(api, tap, stream):
 
 @of(EVERY)
 def test_id_in_both_lists_is_two_jobs(api, tap, stream):
-    """Each is read, failed, counted and bookmarked by itself."""
     api.add(*both("a", 5))
     api.add(stream.job("a", script={stream.endpoint: [Answer(400)]}))
 
@@ -373,16 +368,3 @@ def test_job_is_read_whole_before_the_next_one(api, tap):
     asked = [(one.kind, one.job_id, one.endpoint) for one in api.requests]
     order = ("status", "imports", "errors")
     assert asked == [(k, job, end) for k in SETTINGS for job in "ab" for end in order]
-
-
-@pytest.mark.parametrize(
-    "trouble", [{"processing": -1}, *({"script": {end: [LATER]}} for end in ENDPOINTS)]
-)
-def test_job_in_trouble_holds_up_no_other(api, tap, trouble):
-    api.add(*both("stuck", 5, **trouble), *both("a", 5))
-
-    run = read_all(tap, "stuck", "a", job_wait_timeout=20)
-
-    assert run.status == 0
-    assert all("a" in run.completed(name) for name in NAMES)
-    assert [one.job_id for one in api.requests[-2:]] == ["stuck"] * 2

@@ -74,14 +74,7 @@ TALLY: Counter[str] = Counter()
 
 NUMBERS = st.integers(0, 400).map(str)
 ODD_NUMBERS = (
-    "0.25",
-    "-5",
-    "",
-    "nan",
-    "inf",
-    "1e3",
-    "+3",
-    "12, 15",
+    *("0.25", "-5", "", "nan", "inf", "1e3", "+3", "12, 15"),
     "\N{FULLWIDTH DIGIT ONE}",
 )
 DATES = (
@@ -117,23 +110,12 @@ NOT_THE_STATUS: tuple[dict[str, Any], ...] = (
     {"job": {"status": "FAILED", "id": "another"}, "imports": 1, "errors": 1},
 )
 BODIES: tuple[bytes | str | dict[str, Any], ...] = (
-    b"",
-    b" ",
-    b"{}",
-    b"[]",
-    b"null",
-    b"true",
-    b'"OK"',
-    b"{",
+    *(b"", b" ", b"{}", b"[]", b"null", b"true", b'"OK"', b"{"),
     b'{"results":[{"name":"half a p',
-    b'{"results":null}',
-    b'{"results":{}}',
-    b'{"results":[1]}',
+    *(b'{"results":null}', b'{"results":{}}', b'{"results":[1]}'),
     b'{"results":[],"next_page_token":7}',
     b'{"results":[],"next_page_token":"\\ud800"}',
-    b"<html><body>502 Bad Gateway</body></html>",
-    b"\xff\xfe\x00",
-    b"\x1f\x8b\x08",
+    *(b"<html><body>502 Bad Gateway</body></html>", b"\xff\xfe\x00", b"\x1f\x8b\x08"),
     {"code": "server_error", "message": "in spite of the status 200"},
     {"error": {"status": 500, "message": "in spite of the status 200"}},
     {"results": []},
@@ -143,7 +125,6 @@ BODIES: tuple[bytes | str | dict[str, Any], ...] = (
 
 @st.composite
 def statuses(draw):
-    """An answer with another status than 200."""
     status = draw(st.sampled_from(draw(st.sampled_from(STATUSES))))
     headers = {"Location": "/v2/"} if status in REDIRECTS else {}
     retry_after = draw(RETRY_AFTER)
@@ -189,64 +170,45 @@ def odd_pages(draw, known, page):
     answer: dict[str, Any] = {"results": rows, "total_records": str(known.rows)}
     if page < len(tokens):
         answer["next_page_token"] = tokens[page]
-    kinds = ["short", "total", "strange", "last", "endless"]
-    kinds += ["repeat"] * bool(page) + ["jump"] * (page < len(tokens))
-    kind = draw(st.sampled_from(kinds))
+    tokens_of = {
+        "strange": ["of another job"],
+        "endless": [ENDLESS],
+        "repeat": tokens[:page],
+        "jump": tokens[page:],
+    }
+    kinds = [kind for kind, some in tokens_of.items() if some]
+    kind = draw(st.sampled_from(["short", "total", "last", *kinds]))
     if kind == "short":
         answer["results"] = rows[: draw(st.integers(0, len(rows)))]
     elif kind == "total":
-        lies: tuple[Any, ...] = (
-            None,
-            "",
-            "-1",
-            "many",
-            1.5,
-            [],
-            10**30,
-            known.rows + 1,
-        )
+        lies: list[Any] = [None, "", "-1", "many", 1.5, [], 10**30, known.rows + 1]
         answer["total_records"] = draw(st.sampled_from(lies))
-    elif kind == "strange":
-        answer["next_page_token"] = "of another job"  # noqa: S105 - it is public
-    elif kind == "endless":
-        answer["next_page_token"] = ENDLESS
     elif kind == "last":
         answer.pop("next_page_token", None)
-    elif kind == "repeat":
-        answer["next_page_token"] = tokens[draw(st.integers(0, page - 1))]
     else:
-        answer["next_page_token"] = tokens[draw(st.integers(page, len(tokens) - 1))]
+        answer["next_page_token"] = draw(st.sampled_from(tokens_of[kind]))
     return Answer(body=answer)
 
 
 @dataclass
 class Known:
-    """A job, and what is left of its faults.
-
-    Attributes:
-        kind: What it imports.
-        pages: The number of rows of each page.
-        failed: The number of failed rows.
-        processing: How often an endpoint says at first that it is not ready.
-        is_odd: Whether no count of the API's agrees with its rows.
-        asked: The requests since it was given its script, by the script's keys.
-        waits: The answers 202 since then that the script did not ask for.
-    """
+    """A job, and what is left of its faults."""
 
     kind: str
     job_id: str
-    pages: list[int]
-    failed: int
+    pages: list[int]  # the number of rows of each page
+    failed: int  # the number of failed rows
     page_size: int
-    processing: int
-    is_odd: bool
+    processing: int  # how often an endpoint says at first that it is not ready
+    is_odd: bool  # no count of the API's agrees with its rows
+    # Since it was given its script: the requests by the script's keys, and the answers
+    # 202 that the script did not ask for.
     script: dict[str, list[Answer | None]] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     waits: Counter[str] = field(default_factory=Counter)
 
     @property
     def rows(self):
-        """The number of its imported rows."""
         return sum(self.pages)
 
     @property
@@ -255,13 +217,11 @@ class Known:
         return [f"{self.job_id}+{page}/%3D&=" for page in range(1, len(self.pages))]
 
     def rows_of(self, page):
-        """The imported rows of a page."""
         first = sum(self.pages[:page])
         rows = imported(self.kind, self.job_id, self.rows)
         return rows[first : first + self.pages[page]]
 
     def marks(self, stream):
-        """The marks of its rows in a stream."""
         if not stream.place:
             return ["COMPLETED"]
         rows = self.rows if stream.endpoint == "imports" else self.failed
@@ -286,7 +246,6 @@ class Known:
         )
 
     def key_of(self, request):
-        """The key of the script that a request belongs to."""
         if request.endpoint != "imports":
             return request.endpoint
         if not request.token:
@@ -321,7 +280,6 @@ class Known:
         return waits + self.answers_left("imports", "errors", "status")
 
     def answers_left(self, *endpoints):
-        """How much of the script of some endpoints is left."""
         return sum(
             max(0, len(answers) - self.asked[key])
             for key, answers in self.script.items()
@@ -367,7 +325,6 @@ def moving(draw, known, faults):
 
 @st.composite
 def scripts(draw, known, *, with_hanging):
-    """Faults for a job, by the place where they come."""
     faults = st.one_of(FAULTS, HANGING) if with_hanging else FAULTS
     script: dict[str, list[Answer | None]] = {}
     first, *others = known.pages
@@ -385,7 +342,6 @@ def scripts(draw, known, *, with_hanging):
 
 @st.composite
 def jobs(draw, kind, job_id, *, with_hanging):
-    """A job with faults."""
     known = Known(
         kind,
         job_id,
@@ -401,8 +357,6 @@ def jobs(draw, kind, job_id, *, with_hanging):
 
 @dataclass(frozen=True)
 class Options:
-    """How the tap is run."""
-
     streams: tuple[Stream, ...]
     path: str
     pause: float
@@ -410,33 +364,26 @@ class Options:
     settings: dict[str, Any]
 
 
+SOME_STREAMS = st.lists(st.sampled_from(EVERY), min_size=1, unique=True)
+SETTINGS_OF_RUNS = {
+    "concurrency": st.integers(1, 8),
+    "max_attempts": st.integers(1, 4),
+    "max_retry_wait": st.sampled_from((0, 5, 300)),
+    "job_wait_timeout": st.sampled_from((0, 5, 5_000)),
+    "unfinished_jobs": st.sampled_from(("defer", "fail")),
+    "missing_jobs": st.sampled_from(("skip", "fail")),
+}
 OPTIONS = st.builds(
     Options,
-    streams=st.sampled_from(
-        [
-            streams
-            for number in range(1, len(EVERY) + 1)
-            for streams in itertools.combinations(EVERY, number)
-        ]
-    ),
+    streams=SOME_STREAMS.map(lambda some: tuple(one for one in EVERY if one in some)),
     path=st.sampled_from(tuple(PATHS)),
     pause=st.sampled_from((0,) * 5 + (0.01,)),
     batch_size=st.integers(1, 7),
-    settings=st.fixed_dictionaries(
-        {
-            "concurrency": st.integers(1, 8),
-            "max_attempts": st.integers(1, 4),
-            "max_retry_wait": st.sampled_from((0, 5, 300)),
-            "job_wait_timeout": st.sampled_from((0, 5, 5_000)),
-            "unfinished_jobs": st.sampled_from(("defer", "fail")),
-            "missing_jobs": st.sampled_from(("skip", "fail")),
-        }
-    ),
+    settings=st.fixed_dictionaries(SETTINGS_OF_RUNS),
 )
 
 
 def hurried_clock():
-    """The time as the tap sees it."""
     return time.monotonic() * SPEED
 
 
@@ -444,7 +391,6 @@ class FaultSearch(RuleBasedStateMachine):
     """Jobs come and go, faults come, the tap runs; at last all must be read."""
 
     def __init__(self):
-        """Start without jobs."""
         super().__init__()
         TALLY["scenarios"] += 1
         self.known: dict[tuple[str, str], Known] = {}
@@ -510,17 +456,14 @@ class FaultSearch(RuleBasedStateMachine):
     @precondition(lambda self: self.known)
     @rule(options=OPTIONS, number=st.integers(0, 2))
     def run_once(self, options, number):
-        """The tap runs."""
         self.run(number % len(self.targets), options)
 
     @precondition(lambda self: self.known)
     @rule(options=OPTIONS)
     def run_to_the_end(self, options):
-        """The tap runs until all is read."""
         self.finish(options)
 
     def teardown(self):
-        """Read what is left, and let nothing behind."""
         try:
             if self.known:
                 self.finish(Options(EVERY, "plain", 0, 1, {"job_wait_timeout": 0}))
@@ -529,7 +472,6 @@ class FaultSearch(RuleBasedStateMachine):
             self.folder.cleanup()
 
     def jobs_of(self, part):
-        """The jobs of a part, by kind and ID."""
         parts = len(self.targets)
         return {
             key: known
@@ -538,7 +480,6 @@ class FaultSearch(RuleBasedStateMachine):
         }
 
     def lists(self):
-        """The settings that name the jobs; either list may be empty."""
         return {
             setting: [job_id for one, job_id in self.known if one == kind]
             for kind, setting in SETTINGS.items()
@@ -589,7 +530,6 @@ class FaultSearch(RuleBasedStateMachine):
         )
 
     def run(self, part, options, **more):
-        """Run the command line for a part of the jobs, and check all that it does."""
         target, jobs = self.targets[part], self.jobs_of(part)
         if self.shared is not None:
             target.state, self.shared = self.shared.state, target
@@ -712,11 +652,9 @@ def source_of(jobs):
 @contextmanager
 def time_limit():
     """End what hangs, with a traceback of where it does."""
-
-    def end(_, __):
-        pytest.fail(f"a run takes more than {SECONDS_PER_RUN} s")
-
-    before = signal.signal(signal.SIGALRM, end)
+    before = signal.signal(
+        signal.SIGALRM, lambda *_: pytest.fail(f"a run takes {SECONDS_PER_RUN} s")
+    )
     signal.alarm(SECONDS_PER_RUN)
     try:
         yield

@@ -17,7 +17,6 @@ FILES = sorted(PINS.glob("*.txt"))
 
 
 def pins(file):
-    """The packages of a file of pins, and their versions on this Python."""
     lines = re.findall(r"^([\w.-]+==.*?)(?: \\)?$", file.read_text(), re.MULTILINE)
     found = [Requirement(line) for line in lines]
     return {
@@ -28,7 +27,6 @@ def pins(file):
 
 
 def plugins():
-    """The plugins of the Meltano project, and what pip gets to install them."""
     project = safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     kinds = project["plugins"].values()
     return [(one["name"], one["pip_url"]) for kind in kinds for one in kind]

@@ -20,7 +20,6 @@ COUNTS = """
 
 
 def run(project, postgres, api, commands):
-    """Run documented commands."""
     settings: dict[str, Any] = settings_for(api) | postgres.settings
     del settings["TAP_FULLSTORY_IMPORTS_JOB_IDS"]
     return project.run("bash", "-euc", commands, **settings)
@@ -29,7 +28,6 @@ def run(project, postgres, api, commands):
 def test_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
     tmp_path, postgres
 ):
-    """From an empty database and the first start of Meltano on."""
     project = Project(tmp_path / "project")
     path = project.path / "job-ids.txt"
     load = filled_in(LOAD, {"SHARDS": "2"})

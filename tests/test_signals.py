@@ -31,7 +31,6 @@ GZIP = {"encoding": {"format": "jsonl", "compression": "gzip"}}
 
 @pytest.fixture
 def start(tap):
-    """Starts the command line; at the end of the test nothing of it is left."""
     processes = []
 
     def begin(**settings):
@@ -55,7 +54,6 @@ def until(condition):
 
 
 def read(process, enough):
-    """Read stdout until there is enough, past any buffer of this side."""
     head = b""
     while not enough(head):
         block = os.read(process.out.fileno(), 65_536)
@@ -344,15 +342,3 @@ def test_target_that_dies_ends_run(tap, start, jobs, settings):
     assert run.lines[-1].startswith("The target has closed the pipe")
     assert "BrokenPipe" not in run.stderr
     assert len(api.requests) < 600  # nothing is asked for when nobody can take it
-
-
-def test_signal_ends_run_that_only_tries_again(tap, start):
-    failing = [Job(job_id, script={"imports": [Answer(500)] * 8}) for job_id in MANY]
-    with StandIn(Job("a", rows=SMALL), *failing, latency=0.01) as api:
-        tap.api = api
-        process = start(job_ids=["a", *MANY])
-        until(lambda: len(api.requests) > 30)
-
-        run = end(process, signal.SIGTERM)
-
-    assert run.completed() == {"a"}
