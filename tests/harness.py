@@ -220,6 +220,13 @@ def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:
     return catalog
 
 
+def batches(folder, size):
+    """The setting for BATCH files of so many rows in a folder."""
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    storage = {"root": folder.as_uri()}
+    return {"encoding": encoding, "storage": storage, "batch_size": size}
+
+
 def rounds(values):
     """Settings for as few runs as possible: the nth value of each setting together."""
     most = max(map(len, values.values()))

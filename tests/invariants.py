@@ -109,6 +109,13 @@ def check(stdout, log, status, given):
         assert {abs(status), status - 128} & {1, 2, 9, 15}, f"exit code {status}"
 
 
+def lines_in(manifest):
+    """The lines of the files of a BATCH message."""
+    for uri in manifest:
+        with gzip.open(url2pathname(urlsplit(uri).path)) as file:
+            yield from file
+
+
 def whole_lines(stdout, *, may_be_cut=False):
     lines = stdout.splitlines(keepends=True)
     if may_be_cut and lines and not lines[-1].endswith(b"\n"):
@@ -175,16 +182,12 @@ class _Written:
             self._count(name, record["job_id"], record.get(PLACES.get(name, ""), 0))
 
     def take_batch(self, stream, manifest, **_):
-        for uri in manifest:
-            with gzip.open(url2pathname(urlsplit(uri).path)) as file:
-                for line in file:
-                    assert line.endswith(b"\n")
-                    with suppress(RecursionError):
-                        self.take_record(stream, _decode(line))
-                        continue
-                    self.take_deep(
-                        b'"type":"RECORD","stream":"%b",' % stream.encode() + line
-                    )
+        for line in lines_in(manifest):
+            assert line.endswith(b"\n")
+            try:
+                self.take_record(stream, _decode(line))
+            except RecursionError:
+                self.take_deep(b'"stream":"%b",' % stream.encode() + line)
 
     def take_deep(self, line):
         """A record that is nested too deeply for a decoder."""

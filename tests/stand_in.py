@@ -198,7 +198,7 @@ _SILENT.setLevel(logging.CRITICAL + 1)  # a test reads the log of the tap only
 _MOST_UNSENT = 1024 * 1024
 _ENDPOINTS = ("imports", "errors", "status")
 _PATH = re.compile(r"/v2/(events|users)/batch/([^/]+)(?:/(imports|errors))?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_TYPES = {str: "str", bool: "bool", int: "int", float: "real"}
 _JSON_PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[{]|[\]}]|,|[^\s\[\]{},"]+', re.DOTALL)
 
 
@@ -216,26 +216,19 @@ def _as_bytes(body):
     return body.encode() if isinstance(body, str) else body
 
 
-def _error(status, code="", message=""):
+def _error(status, code="", message="", headers=()):
     if not code:
         code, message = _DOCUMENTED_ERRORS.get(status, ("", ""))
-    return _Reply(status, _dump({"message": message, "code": code}) if code else b"")
-
-
-def _type_of(value):
-    """The API's word for the type of a property; None if it has none."""
-    if isinstance(value, list):
-        single = _type_of(value[0]) if value else None
-        return single and single.removesuffix("s") + "s"
-    if isinstance(value, str):
-        return "date" if _DATE.fullmatch(value) else "str"
-    return {bool: "bool", int: "int", float: "real"}.get(type(value))
+    body = _dump({"message": message, "code": code}) if code else b""
+    return _Reply(status, body, dict(headers))
 
 
 def _with_schema(row):
-    types = {k: _type_of(value) for k, value in (row.get("properties") or {}).items()}
-    schema = {"properties": {key: word for key, word in types.items() if word}}
-    return {**row, "schema": row.get("schema", schema)}
+    properties = (row.get("properties") or {}).items()
+    types = {
+        key: _TYPES[type(value)] for key, value in properties if type(value) in _TYPES
+    }
+    return {**row, "schema": row.get("schema", {"properties": types})}
 
 
 def _count(array):
@@ -434,14 +427,12 @@ class StandIn:
         self,
         *jobs,
         api_key=DEFAULT_API_KEY,
-        readers=(),  # keys with Standard permission, which may read job statuses only
         limiter: limiters.Limiter | None = None,  # over all endpoints
         latency=0.0,  # seconds before every answer
         tls=None,  # serve https with this `ssl.SSLContext`
     ):
         self.api_key: str = api_key
         self.url = ""  # the base of all paths, once it serves
-        self._readers = readers
         self._limiter = limiter
         self._latency = latency
         self._tls = tls
@@ -583,17 +574,13 @@ class StandIn:
 
     def _refuse(self, request, http):
         """Returns the answer to a request that reaches no job."""
-        authorization = http.headers.get("Authorization")
         if self._limiter and (headers := self._limiter.refuse()) is not None:
-            return dataclasses.replace(_error(429), headers=headers)
+            return _error(429, headers=headers)
         if not request.endpoint:
             return _error(404)
         if http.method != "GET":
             return _error(405, "method_not_allowed", "Method not allowed")
-        if authorization in {f"Basic {key}" for key in self._readers}:
-            if request.endpoint != "status":
-                return _error(403)
-        elif authorization != f"Basic {self.api_key}":
+        if http.headers.get("Authorization") != f"Basic {self.api_key}":
             return _error(401)
         return None if (request.kind, request.job_id) in self._jobs else _error(404)
 

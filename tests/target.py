@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from tests.invariants import lines_in
 from tests.streams import LISTS, STATUSES
 
 if TYPE_CHECKING:
@@ -63,9 +61,8 @@ class Target:
             if kind == "RECORD":
                 self._load(message["stream"], [message["record"]])
             elif kind == "BATCH":
-                for uri in message["manifest"]:
-                    with gzip.open(url2pathname(urlsplit(uri).path)) as file:
-                        self._load(message["stream"], map(json.loads, file))
+                lines = lines_in(message["manifest"])
+                self._load(message["stream"], map(json.loads, lines))
             elif kind == "STATE":
                 self.state = message["value"]
 

@@ -372,24 +372,20 @@ def test_wrong_key_costs_three_requests(api, tap, concurrency):
 
 
 @pytest.mark.parametrize("code", [401, 403])
-@pytest.mark.parametrize("bad", [1, 2])
-def test_first_jobs_that_are_refused_stop_no_other(api, tap, code, bad):
-    api.add(*(job(name, Answer(code)) for name in NAMES[:bad]), *map(job, NAMES[bad:]))
+@pytest.mark.parametrize(
+    ("refused", "concurrency"), [(NAMES[:1], 4), (NAMES[:2], 4), (NAMES[1::2], 1)]
+)
+def test_refused_jobs_beside_accepted_ones_stop_no_other(
+    api, tap, code, refused, concurrency
+):
+    """The first ones, or every other one."""
+    api.add(*(job(name, *[Answer(code)] * (name in refused)) for name in NAMES))
 
-    run = tap.run(job_ids=NAMES, concurrency=4)
+    run = tap.run(job_ids=NAMES, concurrency=concurrency)
 
-    assert run.status == 1
-    assert_read(run, *NAMES[bad:])
-    assert len(api.requests) == bad + 2 * (12 - bad)
-
-
-def test_refusals_between_accepted_answers_stop_nothing(api, tap):
-    api.add(*map(job, NAMES[::2]), *(job(name, REFUSED) for name in NAMES[1::2]))
-
-    run = tap.run(job_ids=NAMES)
-
-    assert run.summary["failed"] == 6
-    assert_read(run, *NAMES[::2])
+    assert (run.status, run.summary["failed"]) == (1, len(refused))
+    assert_read(run, *(name for name in NAMES if name not in refused))
+    assert len(api.requests) == 2 * len(NAMES) - len(refused)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.harness import Folder
+from tests.harness import Folder, batches
 from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS
@@ -41,12 +41,6 @@ JOBS = 10  # of each kind, with the same IDs
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 TALLY: Counter[str] = Counter()
-
-
-@dataclass(frozen=True)
-class Moment:
-    what: str
-    number: float
 
 
 @dataclass
@@ -87,9 +81,9 @@ class Trial:
         ]
         size = sum(left) * (len(TEXT) + 150)  # about
         size = sum(left) * 3 if self.path == "batches" else size
-        at_first = Moment("seconds", self.dice.uniform(0, SECONDS_TO_START))
-        in_bytes = Moment("bytes", self.dice.randint(1, size + 1))
-        in_requests = Moment("requests", self.dice.randint(1, 5 * len(left) + 1))
+        at_first = ("seconds", self.dice.uniform(0, SECONDS_TO_START))
+        in_bytes = ("bytes", self.dice.randint(1, size + 1))
+        in_requests = ("requests", self.dice.randint(1, 5 * len(left) + 1))
         return self.dice.choice((at_first, in_bytes, in_bytes, in_requests))
 
     def api(self):
@@ -153,13 +147,14 @@ class Reader:
 
 
 def wait_for(moment, process, reader, api):
+    what, number = moment  # after so many seconds, bytes of stdout, or requests
     began, pause = time.monotonic(), threading.Event()
     now: Callable[[], float] = {
         "seconds": lambda: time.monotonic() - began,
         "bytes": lambda: len(reader.out),
         "requests": lambda: len(api.requests),
-    }[moment.what]
-    while now() < moment.number and process.poll() is None:
+    }[what]
+    while now() < number and process.poll() is None:
         assert time.monotonic() - began < 60
         pause.wait(0.001)
 
@@ -227,11 +222,7 @@ def _figures(request):
 def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
     trial = Trial(f"{seed}-{number}")
     if trial.path == "batches":
-        trial.settings["batch_config"] = {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": tmp_path.as_uri()},
-            "batch_size": 100,
-        }
+        trial.settings["batch_config"] = batches(tmp_path, 100)
     source = trial.source()
     target = Target(source)
     TALLY["trials"] += 1

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.harness import Folder, selecting
+from tests.harness import Folder, batches, selecting
 from tests.limiters import limiter
 from tests.stand_in import ENDLESS, Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS, Stream
@@ -263,9 +263,8 @@ class Known:
         number = self.asked[key]
         self.asked[key] += 1
         answers = self.script.get(key, [])
-        if number < len(answers) and (answer := answers[number]) is not None:
+        if number < len(answers) and answers[number] is not None:
             TALLY["faults"] += 1
-            TALLY[kind_of(answer)] += 1
             return True
         is_early = max([0, *self.waits.values()]) < self.processing
         if request.status == 202 or (request.endpoint == "status" and is_early):
@@ -285,16 +284,6 @@ class Known:
             for key, answers in self.script.items()
             if key.startswith(endpoints)
         )
-
-
-def kind_of(answer):
-    """What a fault is, in a word."""
-    if answer.status is not None:
-        return f"status {answer.status}"
-    kinds = ("early", "cut", "drop", "hang", "trickle", "latency", "headers", "body")
-    default = vars(Answer())
-    found = (kind for kind in kinds if vars(answer)[kind] != default[kind])
-    return ("reset " if answer.reset else "") + next(found)
 
 
 @st.composite
@@ -548,11 +537,7 @@ class FaultSearch(RuleBasedStateMachine):
             changes["catalog"] = selecting(*names, without=DESELECTED)
             target.deselected = frozenset({DESELECTED})
         if "batches" in options.path:
-            changes["batch_config"] = {
-                "encoding": {"format": "jsonl", "compression": "gzip"},
-                "storage": {"root": self.tap.path.as_uri()},
-                "batch_size": options.batch_size,
-            }
+            changes["batch_config"] = batches(self.tap.path, options.batch_size)
         if len(self.targets) > 1:
             changes["shard"] = f"{part + 1}/{len(self.targets)}"
         if self.limiter:  # it may ask for more than the shortest of them
