@@ -18,7 +18,7 @@ import warnings
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -28,12 +28,9 @@ from tests.hurry import hurried
 from tests.invariants import PREFIX, Given, check
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from tests.stand_in import StandIn
 
-SPEED = 100.0
-"""How many of its seconds a hurried tap lives in one second."""
+SPEED = 100.0  # seconds on the tap's clock in one real second
 
 
 @dataclass(frozen=True)
@@ -45,40 +42,33 @@ class Run:
     stderr: str
 
     @cached_property
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self):
         """The Singer messages, numbers kept digit by digit."""
         return [
             json.loads(line, parse_float=Decimal) for line in self.stdout.splitlines()
         ]
 
-    def of_type(self, kind: str) -> list[dict[str, Any]]:
-        """The messages of a type."""
+    def of_type(self, kind):
         return [message for message in self.messages if message["type"] == kind]
 
-    def records(self, stream: str = "imported_events") -> list[dict[str, Any]]:
-        """The records of a stream."""
-        return [
-            message["record"]
-            for message in self.of_type("RECORD")
-            if message["stream"] == stream
-        ]
+    def records(self, stream="imported_events"):
+        messages = self.of_type("RECORD")
+        return [one["record"] for one in messages if one["stream"] == stream]
 
-    def places(self, job_id: str) -> list[int]:
+    def places(self, job_id):
         """The places of the imported events of a job, in the order of their records."""
         return [row["event_index"] for row in self.records() if row["job_id"] == job_id]
 
     @property
-    def states(self) -> list[dict[str, Any]]:
-        """The values of all STATE messages."""
+    def states(self):
         return [message["value"] for message in self.of_type("STATE")]
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self):
         """The last STATE, the one that is saved."""
         return self.states[-1]
 
-    def completed(self, stream: str = "imported_events") -> set[str]:
-        """The finished jobs in the last STATE."""
+    def completed(self, stream="imported_events"):
         return {*self.state["bookmarks"][stream]["completed_jobs"]}
 
     @property
@@ -88,48 +78,40 @@ class Run:
 
     @property
     def errors(self) -> list[str]:
-        """The texts of the log lines of the level ERROR."""
         return self._at("ERROR")
 
     @property
     def warnings(self) -> list[str]:
-        """The texts of the log lines of the level WARNING."""
         return self._at("WARNING")
 
-    def _at(self, level: str) -> list[str]:
-        return [
-            line.split(" | ")[-1]
-            for line in self.stderr.splitlines()
-            if f" | {level} " in line
-        ]
+    def _at(self, level) -> list[str]:
+        lines = self.stderr.splitlines()
+        return [line.split(" | ")[-1] for line in lines if f" | {level} " in line]
 
-    def about(self, job_id: str, stream: str = "imported_events") -> list[str]:
+    def about(self, job_id, stream="imported_events"):
         """The log lines of a stream about a job, without the name of the stream."""
         start = f"{stream}: "
-        return [
-            line.removeprefix(start)
-            for line in self.lines
-            if line.startswith(f"{start}Job {job_id}")
-        ]
+        lines = [line for line in self.lines if line.startswith(f"{start}Job {job_id}")]
+        return [line.removeprefix(start) for line in lines]
 
     @property
-    def summary(self) -> dict[str, float]:
-        """The numbers of the summary."""
+    def summary(self):
+        """The numbers of the summary, by their names."""
         [line] = [line for line in self.lines if line.startswith("Summary: ")]
         return _numbers(line.removeprefix("Summary: "))
 
     @property
-    def counts(self) -> dict[str, dict[str, float]]:
+    def counts(self):
         """The numbers of the line of each stream before the summary."""
+        lines = [line.partition(": ") for line in self.lines]
         return {
             stream: _numbers(rest)
-            for stream, colon, rest in (line.partition(": ") for line in self.lines)
+            for stream, _, rest in lines
             if rest.startswith("rows written ")
         }
 
 
-def _numbers(text: str) -> dict[str, float]:
-    """The numbers of a text such as ``rows 5, requests 2``, by their names."""
+def _numbers(text):
     found = re.findall(r"([a-z][a-z ]*) (\d+(?:\.\d+)?)", text)
     return {name: float(number) for name, number in found}
 
@@ -155,13 +137,7 @@ class Folder:
             path.write_text(text, encoding="utf-8")
         return path
 
-    def arguments(
-        self,
-        *arguments: str,
-        state: object = None,
-        catalog: object = None,
-        **settings: Any,
-    ) -> list[str]:
+    def arguments(self, *arguments, state=None, catalog=None, **settings) -> list[str]:
         """The command line for some settings; those that are None are left out.
 
         Without a catalog, one that selects the folder's streams is made.
@@ -182,26 +158,13 @@ class Folder:
             line += ["--catalog", str(self.write("catalog.json", catalog))]
         return [*line, *arguments]
 
-    def run(
-        self, *arguments: str, speed: float = SPEED, pause: float = 0, **settings: Any
-    ) -> Run:
-        """Run the command line in this process, with settings in a file.
-
-        Args:
-            arguments: More of the command line.
-            speed: How much faster its clock runs than the real one.
-            pause: The real seconds for which the target stalls. See `run`.
-            settings: Settings, and ``state`` and ``catalog`` for files of that name.
-        """
+    def run(self, *arguments: str, speed=SPEED, pause=0.0, **settings: Any) -> Run:
+        """Run the command line in this process, with settings in a file; see `run`."""
         line = self.arguments(*arguments, **settings)
         return run(line, speed=speed, pause=pause, api=self.api)
 
     def start(
-        self,
-        *arguments: str,
-        speed: float = 1,
-        stdout: IO[bytes] | int = subprocess.PIPE,
-        **settings: Any,
+        self, *arguments: str, speed=1.0, stdout=subprocess.PIPE, **settings: Any
     ) -> Process:
         """Start the command line as a process of its own."""
         line = self.arguments(*arguments, **settings)
@@ -211,14 +174,7 @@ class Folder:
 class Process(subprocess.Popen[bytes]):
     """The command line as a process of its own."""
 
-    def __init__(
-        self,
-        arguments: list[str],
-        speed: float,
-        stdout: IO[bytes] | int,
-        api: StandIn | None,
-    ) -> None:
-        """Start it."""
+    def __init__(self, arguments, speed, stdout, api):
         self.given = Given.by(arguments, os.environ, api)
         super().__init__(
             [sys.executable, "-m", "tests.hurry", str(speed), *arguments],
@@ -233,35 +189,45 @@ class Process(subprocess.Popen[bytes]):
         assert self.stdout is not None
         return self.stdout
 
-    def collect(self, head: bytes = b"", *, seconds: float = 20) -> Run:
-        """Read what is still written until the run ends, which must be soon.
-
-        Args:
-            head: What has been read of stdout before.
-            seconds: In how many real seconds the run must end.
-        """
+    def collect(self, head=b"", *, seconds=20.0):
+        """Read on after `head` until the run ends, within so many real seconds."""
         began = time.monotonic()
         out, log = self.communicate(timeout=20)
         assert time.monotonic() - began < seconds, "the run takes too long to end"
         return self.checked(head + (out or b""), log.decode())
 
-    def checked(self, out: bytes, log: str) -> Run:
+    def checked(self, out, log):
         """What the ended run has left behind, after a check of the invariants."""
         check(out, log, self.returncode, self.given)
         return Run(self.returncode, out, log)
 
 
+@cache
+def _catalog():
+    tap = TapFullstoryImports(validate_config=False, setup_mapper=False)
+    return json.dumps(tap.catalog.to_dict())
+
+
 def selecting(*streams: str, without: str | None = None) -> dict[str, Any]:
     """A catalog in which only some streams are selected, each without some field."""
-    catalog = TapFullstoryImports(validate_config=False, setup_mapper=False).catalog
-    for entry in catalog.streams:
-        entry.metadata.root.selected = entry.tap_stream_id in streams
-        if deselected := entry.metadata.get(("properties", without or "")):
-            deselected.selected = False
-    return catalog.to_dict()
+    catalog: dict[str, Any] = json.loads(_catalog())
+    for entry in catalog["streams"]:
+        for part in entry["metadata"]:
+            if not part["breadcrumb"]:
+                part["metadata"]["selected"] = entry["tap_stream_id"] in streams
+            elif part["breadcrumb"] == ["properties", without]:
+                part["metadata"]["selected"] = False
+    return catalog
 
 
-def rounds(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def batches(folder, size):
+    """The setting for BATCH files of so many rows in a folder."""
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    storage = {"root": folder.as_uri()}
+    return {"encoding": encoding, "storage": storage, "batch_size": size}
+
+
+def rounds(values):
     """Settings for as few runs as possible: the nth value of each setting together."""
     most = max(map(len, values.values()))
     return [
@@ -271,26 +237,17 @@ def rounds(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def run(
-    arguments: list[str],
+    arguments,
     *,
-    environment: Mapping[str, str] | None = None,
-    speed: float = SPEED,
-    pause: float = 0,
-    crash: type[Exception] | tuple[()] = (),
-    api: StandIn | None = None,
+    environment=None,  # for the run; no other variable of the tap's is seen
+    speed=SPEED,
+    pause=0.0,  # real seconds for which the target stalls after each page of memory
+    crash: type[Exception] | tuple[()] = (),  # what a test makes the run end by
+    api=None,  # the stand-in that it reads from, whose rows must all come
 ) -> Run:
     """Run the command line in this process, as a shell would see it.
 
     Whatever the run does, it must keep the invariants.
-
-    Args:
-        arguments: The command line without the command.
-        environment: Variables set for the run; no other variable of the tap's is seen.
-        speed: How much faster the tap's clock runs than the real one.
-        pause: The real seconds for which the target stalls after each page of memory
-            that it reads from a pipe of that size; 0: it takes everything at once.
-        crash: The exception that a test makes the run end by.
-        api: The stand-in that it reads from, whose rows must all come.
     """
     given = Given.by(arguments, environment or {}, api)
     sink = _StallingTarget(pause) if pause else io.BytesIO()
@@ -320,9 +277,9 @@ def run(
 
 
 class _StallingTarget(io.FileIO):
-    """The writing end of a small pipe, with a reader that stalls."""
+    """The writing end of a pipe of 4 KB, with a reader that stalls after each fill."""
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause):
         self._source, sink = os.pipe()
         fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096)
         super().__init__(sink, "wb")
@@ -330,20 +287,20 @@ class _StallingTarget(io.FileIO):
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def _read(self) -> None:
+    def _read(self):
         while piece := os.read(self._source, 4096):
             self._taken += piece
             time.sleep(self._pause)
         os.close(self._source)
 
-    def getvalue(self) -> bytes:
+    def getvalue(self):
         """Close the pipe and return what came out of it."""
         self.close()
         self._reader.join()
         return bytes(self._taken)
 
 
-def _process_state_kept() -> ExitStack:
+def _process_state_kept():
     """Put back at the end what a command line sets for its whole process."""
     stack, root = ExitStack(), logging.getLogger()
     stack.callback(gc.set_threshold, *gc.get_threshold())

@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from tap_fullstory_imports.__main__ import main
@@ -14,22 +13,19 @@ from tap_fullstory_imports.fullstory import api
 from tap_fullstory_imports.jobs import run
 from tap_fullstory_imports.singer import writer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @contextmanager
-def hurried(speed: float) -> Iterator[None]:
+def hurried(speed):
     """Make the clock of event loops run faster, their waits as much shorter.
 
     Threads live in real time, and so does the limit for stuck requests.
     """
 
     class Loop(asyncio.SelectorEventLoop):
-        def time(self) -> float:
+        def time(self):
             return super().time() * speed
 
-        def __init__(self) -> None:
+        def __init__(self):
             super().__init__()
             select = self._selector.select  # type: ignore[attr-defined]
             self._selector.select = lambda timeout=None: select(  # type: ignore[attr-defined]

@@ -24,16 +24,12 @@ import msgspec
 from tests.streams import EVERY, LISTS, NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from tests.stand_in import StandIn
 
 PREFIX = "TAP_FULLSTORY_IMPORTS_"
 PLACES = {stream.name: stream.place for stream in LISTS}
-SHORTEST_KEY = 12
-"""Shorter keys are test data such as `x`: every log has them."""
-SHOWN = 16
-"""So many characters of a key, from its first one, must not be in a log."""
+SHORTEST_KEY = 12  # shorter keys are test data such as `x`: every log has them
+SHOWN = 16  # so many characters of a key, from its first one, must not be in a log
 TEXTS = {"--about", "--discover", "--help", "--version"}
 ERROR = re.compile(r"^(.* \| )?(ERROR|CRITICAL) ", re.MULTILINE)
 USAGE = "Usage: "
@@ -42,8 +38,8 @@ TOO_DEEP = re.compile(
     rb'"stream":"(?P<stream>\w+)".*'
     rb'"job_id":"(?P<job>[^"]*)","\w+_index":(?P<place>\d+)'
 )
+# Maps with one of these names leave out rows, or what tells them from each other.
 UNCOUNTED = {"__filter__", "__else__", "__source__", "job_id", *PLACES.values()}
-"""Maps with one of these names leave out rows, or what tells them from each other."""
 PARTS: dict[str, dict[str, type]] = {
     "SCHEMA": {"stream": str, "schema": dict, "key_properties": list},
     "RECORD": {"stream": str, "record": dict},
@@ -54,36 +50,20 @@ PARTS: dict[str, dict[str, type]] = {
 
 @dataclass
 class Given:
-    """What a run was given, and what its test does to it.
-
-    Attributes:
-        settings: The settings in its files.
-        state: The state in its file.
-        keys: The API keys in its settings.
-        may_be_cut: Whether its last line may be a part of one.
-        is_sync: Whether it writes messages, and not a text that a user asks for.
-        may_crash: Whether a traceback may be all that the log says of a failure.
-        api: The stand-in that it reads from.
-        rows: The number of rows of each job, by stream, as far as it is known.
-    """
+    """What a run was given, and what its test does to it."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     state: object = None
     keys: set[str] = field(default_factory=set)
-    is_sync: bool = True
-    may_be_cut: bool = False
-    may_crash: bool = False
+    is_sync: bool = True  # it writes messages, and not a text that a user asks for
+    may_be_cut: bool = False  # its last line may be a part of one
+    may_crash: bool = False  # a traceback may be all that the log says of a failure
     api: StandIn | None = None
+    # The number of rows of each job, by stream, as far as it is known.
     rows: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @classmethod
-    def by(
-        cls,
-        arguments: list[str],
-        environment: Mapping[str, str],
-        api: StandIn | None = None,
-    ) -> Given:
-        """What a command line and its environment hold."""
+    def by(cls, arguments, environment, api=None):
         given, keys = cls(), [environment.get(PREFIX + "API_KEY")]
         given.is_sync = TEXTS.isdisjoint(arguments)
         for option, path in pairwise(arguments):
@@ -105,8 +85,7 @@ class Given:
         return given
 
 
-def _rows_of(api: StandIn) -> dict[tuple[str, str], int]:
-    """The number of rows of each job, by stream."""
+def _rows_of(api):
     ends = {(stream.kind, stream.endpoint): stream.name for stream in EVERY}
     return {
         (ends[kind, endpoint], job_id): rows
@@ -114,15 +93,8 @@ def _rows_of(api: StandIn) -> dict[tuple[str, str], int]:
     }
 
 
-def check(stdout: bytes, log: str, status: int, given: Given) -> None:
-    """Check what a run has left behind.
-
-    Args:
-        stdout: All that it wrote.
-        log: All that it logged.
-        status: Its exit code; negative, the signal that has killed it.
-        given: What it was given.
-    """
+def check(stdout, log, status, given):
+    """Check what a run has left behind; a negative status is a signal."""
     assert_no_key_in(log, given.keys)
     if given.is_sync:
         check_messages(whole_lines(stdout, may_be_cut=given.may_be_cut), given)
@@ -137,8 +109,14 @@ def check(stdout: bytes, log: str, status: int, given: Given) -> None:
         assert {abs(status), status - 128} & {1, 2, 9, 15}, f"exit code {status}"
 
 
-def whole_lines(stdout: bytes, *, may_be_cut: bool = False) -> list[bytes]:
-    """The lines; each must be whole, but for the last one if it may be cut."""
+def lines_in(manifest):
+    """The lines of the files of a BATCH message."""
+    for uri in manifest:
+        with gzip.open(url2pathname(urlsplit(uri).path)) as file:
+            yield from file
+
+
+def whole_lines(stdout, *, may_be_cut=False):
     lines = stdout.splitlines(keepends=True)
     if may_be_cut and lines and not lines[-1].endswith(b"\n"):
         lines.pop()
@@ -146,8 +124,7 @@ def whole_lines(stdout: bytes, *, may_be_cut: bool = False) -> list[bytes]:
     return lines
 
 
-def check_messages(lines: Iterable[bytes], given: Given) -> None:
-    """Check that lines are Singer messages in an order that a target can trust."""
+def check_messages(lines, given):
     written = _Written(given)
     for line in lines:
         try:
@@ -162,7 +139,7 @@ def check_messages(lines: Iterable[bytes], given: Given) -> None:
         getattr(written, f"take_{kind.lower()}")(**message)
 
 
-def _decode(line: bytes) -> dict[str, Any]:
+def _decode(line):
     """Decode an object, fast unless it has odd numbers or characters."""
     value = None
     with suppress(msgspec.DecodeError):
@@ -173,16 +150,14 @@ def _decode(line: bytes) -> dict[str, Any]:
     return value
 
 
-def _integer(text: str) -> int:
-    """A number; of a very long one only some digits, more than any count has."""
-    return int(text[:1_000])
+def _integer(text):
+    return int(text[:1_000])  # more digits than any count has
 
 
 class _Written:
     """What has been written so far in a run."""
 
-    def __init__(self, given: Given) -> None:
-        """Nothing has been written yet."""
+    def __init__(self, given):
         maps = given.settings.get("stream_maps") or {}
         self._names, self._known = _names_after(maps)
         self._keys: dict[str, list[str]] = {}
@@ -193,16 +168,12 @@ class _Written:
             now = _rows_of(given.api)
             self._totals = dict(given.rows.items() & now.items())
 
-    def take_schema(
-        self, stream: str, key_properties: list[str], **schema: dict[str, Any]
-    ) -> None:
-        """Take the schema of a stream, of which there is only one."""
+    def take_schema(self, stream, key_properties, **schema):
         assert stream not in self._keys, f"two schemas of {stream}"
         assert set(key_properties) <= schema["schema"]["properties"].keys()
         self._keys[stream] = key_properties
 
-    def take_record(self, stream: str, record: dict[str, Any], **_: object) -> None:
-        """Take a record, which must come after its schema and have its key."""
+    def take_record(self, stream, record, **_):
         assert stream in self._keys, f"a record of {stream} before its schema"
         missing = [name for name in self._keys[stream] if record.get(name) is None]
         assert not missing, f"a record of {stream} without {missing}"
@@ -210,29 +181,24 @@ class _Written:
         if name in self._known:
             self._count(name, record["job_id"], record.get(PLACES.get(name, ""), 0))
 
-    def take_batch(self, stream: str, manifest: list[str], **_: object) -> None:
-        """Take the records in the files of a batch."""
-        for uri in manifest:
-            with gzip.open(url2pathname(urlsplit(uri).path)) as file:
-                for line in file:
-                    assert line.endswith(b"\n")
-                    with suppress(RecursionError):
-                        self.take_record(stream, _decode(line))
-                        continue
-                    self.take_deep(
-                        b'"type":"RECORD","stream":"%b",' % stream.encode() + line
-                    )
+    def take_batch(self, stream, manifest, **_):
+        for line in lines_in(manifest):
+            assert line.endswith(b"\n")
+            try:
+                self.take_record(stream, _decode(line))
+            except RecursionError:
+                self.take_deep(b'"stream":"%b",' % stream.encode() + line)
 
-    def take_deep(self, line: bytes) -> None:
-        """Take a record that is nested too deeply for a decoder."""
+    def take_deep(self, line):
+        """A record that is nested too deeply for a decoder."""
         found = TOO_DEEP.search(line)
         assert found, f"no record: {line[:80]!r}"
         self._count(
             found["stream"].decode(), found["job"].decode(), int(found["place"])
         )
 
-    def _count(self, stream: str, job_id: str, place: int) -> None:
-        """Count a row: the next one of its job, or its first one again."""
+    def _count(self, stream, job_id, place):
+        """It must be the next one of its job, or its first one again."""
         assert (stream, job_id) not in self._finished, (
             f"{stream}: row {place} of {job_id} follows the STATE that names the job"
         )
@@ -240,8 +206,7 @@ class _Written:
         assert place in {0, rows}, f"{stream}: row {place} of {job_id} follows {rows}"
         self._rows[stream, job_id] = place + 1
 
-    def take_state(self, value: dict[str, Any]) -> None:
-        """Take a state: no job is lost, and all rows of its new jobs precede it."""
+    def take_state(self, value):
         finished = _finished_in(value)
         lost = self._finished - finished
         assert not lost, f"STATE has lost {lost}"
@@ -252,7 +217,7 @@ class _Written:
         self._finished = finished
 
 
-def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
+def _names_after(maps):
     """The streams by the names that maps give them, and those that keep all rows."""
     names: dict[str, str] = {}
     known = set(NAMES)
@@ -264,25 +229,23 @@ def _names_after(maps: object) -> tuple[dict[str, str], set[str]]:
     return names, known
 
 
-def _finished_in(state: object) -> set[tuple[str, str]]:
-    """The finished jobs of each stream in a state, as far as it is one."""
+def _finished_in(state):
     found: set[tuple[str, str]] = set()
     if isinstance(state, dict):
         state = state.get("value", state.get("singer_state", state))
     with suppress(AttributeError, KeyError, TypeError):
-        for stream, entry in state["bookmarks"].items():  # type: ignore[index]
+        for stream, entry in state["bookmarks"].items():
             if stream in NAMES:
                 found |= {(stream, job_id) for job_id in entry["completed_jobs"]}
     return found
 
 
-def forms_of(key: str) -> dict[str, str]:
-    """The forms in which a key can get into a log."""
+def forms_of(key):
 
-    def in_base64(text: str) -> str:
+    def in_base64(text):
         return base64.b64encode(text.encode()).decode().rstrip("=")
 
-    def url_safe(encoded: str) -> str:
+    def url_safe(encoded):
         return encoded.translate(str.maketrans("+/", "-_"))
 
     percent, escaped = quote(key, safe=""), json.dumps(key)[1:-1]
@@ -302,8 +265,7 @@ def forms_of(key: str) -> dict[str, str]:
     }
 
 
-def assert_no_key_in(log: str, keys: Iterable[str]) -> None:
-    """No log shows a key, or the first part of one, in any form."""
+def assert_no_key_in(log, keys):
     shown = [
         name
         for key in keys

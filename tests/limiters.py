@@ -6,45 +6,26 @@ import math
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Limiter:
-    """Decides which requests are answered 429.
+    """Decides which requests are answered 429; `_take` returns the seconds to wait."""
 
-    Attributes:
-        rate: The requests per second that it lets through in the long run.
-        burst: The requests that it lets through at once after a long pause.
-    """
+    rate: float  # requests per second that it lets through in the long run
+    burst: float  # requests that it lets through at once after a long pause
 
-    rate: float
-    burst: float
-
-    def __init__(
-        self, *, retry_after: bool = True, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Start with nothing used.
-
-        Args:
-            retry_after: Send ``Retry-After`` with a 429.
-            clock: Returns the time in seconds.
-        """
+    def __init__(self, *, retry_after=True, clock=time.monotonic):
         self._retry_after = retry_after
         self._clock = clock
 
-    def most(self, seconds: float) -> float:
-        """Return how many requests it lets through in so many seconds, at most."""
+    def most(self, seconds):
+        """How many requests it lets through in so many seconds, at most."""
         return self.burst + self.rate * seconds
 
-    def refuse(self) -> dict[str, str] | None:
-        """Decide about a request that arrives now.
+    def refuse(self):
+        """None to let a request through that arrives now, or the headers of a 429.
 
-        Returns:
-            None to let the request through, or the headers of a 429. ``Retry-After``
-            is in whole seconds, rounded up, and at least 1.
+        `Retry-After` is in whole seconds, rounded up, and at least 1.
         """
         wait = self._take(self._clock())
         if not wait:
@@ -52,23 +33,21 @@ class Limiter:
         after = str(max(1, math.ceil(wait)))
         return {"Retry-After": after} if self._retry_after else {}
 
-    def _take(self, now: float) -> float:
-        """Count a request; return 0, or the seconds until one may come."""
+    def _take(self, now):
         raise NotImplementedError
 
 
 class Bucket(Limiter):
-    """A token bucket of a size that refills at a rate."""
+    """A token bucket of a size that refills at a rate; full at the start."""
 
-    def __init__(self, rate: float, burst: float | None = None, **options: Any) -> None:
-        """Start with a full bucket, by default of one second's requests."""
+    def __init__(self, rate, burst=None, **options):
         super().__init__(**options)
         self.rate = rate
         self.burst = float(burst or max(1, int(rate)))
         self._left = self.burst
         self._at = self._clock()
 
-    def _take(self, now: float) -> float:
+    def _take(self, now):
         refilled = self._left + (now - self._at) * self.rate
         self._left, self._at = min(self.burst, refilled), now
         if self._left < 1:
@@ -80,15 +59,14 @@ class Bucket(Limiter):
 class SlidingWindow(Limiter):
     """So many requests in any period of so many seconds."""
 
-    def __init__(self, requests: int, seconds: float = 1, **options: Any) -> None:
-        """Start with no requests."""
+    def __init__(self, requests, seconds=1, **options):
         super().__init__(**options)
         self.rate = requests / seconds
         self.burst = requests
         self._seconds = seconds
-        self._taken: deque[float] = deque()
+        self._taken = deque[float]()
 
-    def _take(self, now: float) -> float:
+    def _take(self, now):
         while self._taken and self._taken[0] <= now - self._seconds:
             self._taken.popleft()
         if len(self._taken) >= self.burst:
@@ -100,8 +78,7 @@ class SlidingWindow(Limiter):
 class FixedWindow(Limiter):
     """So many requests in each of the periods that follow one another."""
 
-    def __init__(self, requests: int, seconds: float, **options: Any) -> None:
-        """Start the first period."""
+    def __init__(self, requests, seconds, **options):
         super().__init__(**options)
         self.rate = requests / seconds
         self.burst = requests
@@ -109,7 +86,7 @@ class FixedWindow(Limiter):
         self._started = self._clock()
         self._taken = 0
 
-    def _take(self, now: float) -> float:
+    def _take(self, now):
         passed = (now - self._started) // self._seconds
         if passed:
             self._started, self._taken = self._started + passed * self._seconds, 0
@@ -122,13 +99,13 @@ class FixedWindow(Limiter):
 class Shared(Limiter):
     """A limit used up by others: refuses a share of the requests at random."""
 
-    def __init__(self, refused: float, seed: int = 0, **options: Any) -> None:
-        """Start a sequence of random numbers."""
+    rate = burst = math.inf
+
+    def __init__(self, refused, seed=0, **options):
         super().__init__(**options)
-        self.rate = self.burst = math.inf
         self._refused, self._dice = refused, random.Random(seed)  # noqa: S311
 
-    def _take(self, now: float) -> float:  # noqa: ARG002
+    def _take(self, _):
         return float(self._dice.random() < self._refused)
 
 
@@ -136,10 +113,9 @@ _KINDS: dict[str, type[Limiter]] = {
     "bucket": Bucket,
     "sliding_window": SlidingWindow,
     "fixed_window": FixedWindow,
-    "shared": Shared,
 }
 
 
-def limiter(kind: str, **arguments: Any) -> Limiter:
+def limiter(kind, **arguments):
     """Make a limiter from JSON: its kind and the arguments of its class."""
     return _KINDS[kind](**arguments)

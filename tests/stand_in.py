@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -41,224 +41,136 @@ from multidict import CIMultiDict
 from tests import limiters
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Mapping, Sequence
-    from types import EllipsisType, TracebackType
-    from typing import Self
+    from collections.abc import Mapping, Sequence
+    from types import EllipsisType
 
-    _Source: TypeAlias = bytes | Callable[[], list[dict[str, Any]]]
+    Rows = list[dict[str, Any]]
+    Total = str | int | None
 
 ENDLESS = "endless "
 DEFAULT_API_KEY = "na1.c3RhbmQtaW4ta2V5.0123456789abcdef"
 
-EXAMPLE_EVENT: dict[str, Any] = {
-    "user": {"id": "123456789", "uid": "xyz123"},
-    "session": {"id": "123456789:1298251231", "uid": "xyz123"},
-    "context": {
-        "browser": {
-            "url": "https://app.example.com",
-            "user_agent": "Example_User_Agent",
-            "initial_referrer": "https://referrer.example.com",
-        },
-        "mobile": {
-            "app_id": "com.company.example",
-            "app_version": "1.0.0",
-            "app_name": "example app",
-            "build_variant": "release",
-        },
-        "device": {
-            "manufacturer": "Device Manufacturer",
-            "model": "Device Model",
-            "screen_width": 1920,
-            "screen_height": 1080,
-            "viewport_width": 1280,
-            "viewport_height": 720,
-        },
-        "location": {
-            "country": "US",
-            "region": "GA",
-            "city": "Atlanta",
-            "latitude": 33.749,
-            "longitude": -84.388,
-            "ip_address": "127.0.0.1",
-        },
-    },
-    "name": "Support Ticket",
-    "timestamp": "2022-03-15T14:23:23Z",
-    "properties": {
-        "id": 424242,
-        "priority": "Normal",
-        "source": "Email",
-        "title": "Account locked out",
-    },
-    "schema": {
-        "properties": {
-            "id": "int",
-            "priority": "str",
-            "source": "str",
-            "title": "str",
-        },
-    },
-}
-"""The documented example of an imported event. Fields for which the documentation
-has no example value (device, position, build variant) are filled in."""
-
-EXAMPLE_USER: dict[str, Any] = {
-    "id": "4983021",
-    "uid": "xyz123",
-    "display_name": "Daniel Falko",
-    "email": "daniel.falko@example.com",
-    "properties": {"pricing_plan": "paid", "popup_help": True, "total_spent": 14.5},
-    "schema": {
-        "properties": {
-            "pricing_plan": "str",
-            "popup_help": "bool",
-            "total_spent": "real",
-        },
-    },
-    "type_conflicts": {"properties": {"total_spent": "int,real"}},
-}
-"""An imported user with every field that is documented."""
+# The documented example of an imported event. Fields for which the documentation has
+# no example value (device, position, build variant) are filled in.
+EXAMPLE_EVENT: dict[str, Any] = json.loads("""{
+  "user": {"id": "123456789", "uid": "xyz123"},
+  "session": {"id": "123456789:1298251231", "uid": "xyz123"},
+  "context": {
+    "browser": {
+      "url": "https://app.example.com", "user_agent": "Example_User_Agent",
+      "initial_referrer": "https://referrer.example.com"},
+    "mobile": {
+      "app_id": "com.company.example", "app_version": "1.0.0",
+      "app_name": "example app", "build_variant": "release"},
+    "device": {
+      "manufacturer": "Device Manufacturer", "model": "Device Model",
+      "screen_width": 1920, "screen_height": 1080,
+      "viewport_width": 1280, "viewport_height": 720},
+    "location": {
+      "country": "US", "region": "GA", "city": "Atlanta",
+      "latitude": 33.749, "longitude": -84.388, "ip_address": "127.0.0.1"}},
+  "name": "Support Ticket",
+  "timestamp": "2022-03-15T14:23:23Z",
+  "properties": {
+    "id": 424242, "priority": "Normal", "source": "Email",
+    "title": "Account locked out"},
+  "schema": {
+    "properties": {"id": "int", "priority": "str", "source": "str", "title": "str"}}
+}""")
+# An imported user with every field that is documented.
+EXAMPLE_USER: dict[str, Any] = json.loads("""{
+  "id": "4983021", "uid": "xyz123",
+  "display_name": "Daniel Falko", "email": "daniel.falko@example.com",
+  "properties": {"pricing_plan": "paid", "popup_help": true, "total_spent": 14.5},
+  "schema": {
+    "properties": {"pricing_plan": "str", "popup_help": "bool", "total_spent": "real"}},
+  "type_conflicts": {"properties": {"total_spent": "int,real"}}
+}""")
 
 
 @dataclass
 class Answer:
-    """Replaces or disturbs the normal answer to one request.
+    """Replaces or disturbs the normal answer to one request."""
 
-    Attributes:
-        status: None, or 200 without a body: the normal answer.
-        body: Sent as it is, a dict as JSON. None: the normal body, the job's
-            ``processing_body`` with 202, the documented body with a documented error,
-            nothing with any other status.
-        headers: Sent in addition. A 429 has no ``Retry-After`` unless it is given here.
-        early: The status of a head without a body that is sent at once, as if it were
-            the whole answer. The real answer follows after ``latency``.
-        latency: Seconds before answering, on top of the server's and the job's.
-        cut: Announce the whole body, send so many bytes of it, close the connection.
-        drop: Close the connection without a byte.
-        reset: Close it, after ``cut`` or ``drop``, by a TCP reset.
-        hang: Never answer.
-        trickle: Send the body byte by byte, with so many seconds in between.
-        raw: Sent as it is instead of an answer of HTTP's; with ``trickle`` as a body.
-        endless: Sent after ``raw``, again and again, until the client has gone.
-    """
-
+    # None, or 200 without a body: the normal answer.
     status: int | None = None
+    # Sent as it is, a dict as JSON. None: the normal body, the job's `processing_body`
+    # with 202, the documented body with a documented error, else nothing.
     body: bytes | str | dict[str, Any] | None = None
+    # In addition to the usual ones. A 429 has a `Retry-After` only if it is given here.
     headers: dict[str, str] = field(default_factory=dict)
+    # The status of a head without a body that is sent at once, as if it were the whole
+    # answer. The real answer follows after `latency`.
     early: int | None = None
-    latency: float = 0.0
-    cut: int | None = None
-    drop: bool = False
-    reset: bool = False
-    hang: bool = False
-    trickle: float | None = None
-    raw: bytes | None = None
-    endless: bytes = b""
+    latency: float = 0.0  # seconds, on top of the server's and the job's
+    cut: int | None = None  # send so many bytes of the body, close the connection
+    drop: bool = False  # close the connection without a byte
+    reset: bool = False  # close it, after `cut` or `drop`, by a TCP reset
+    hang: bool = False  # never answer
+    trickle: float | None = None  # seconds after each byte of the body
+    raw: bytes | None = None  # instead of an HTTP answer; with `trickle` as a body
+    endless: bytes = b""  # after `raw`, again and again, until the client has gone
 
 
 @dataclass
 class Job:
-    """A batch import and how the server speaks of it.
-
-    A job is taken as it is when it is given to the server: later changes need `add`.
-
-    Attributes:
-        job_id: Any text.
-        kind: What it imports, ``events`` or ``users``; a job of each kind may have the
-            same ID.
-        rows: The imported events or users.
-        page_size: Rows of a page, of `/imports` and of `/errors`.
-        pages: The layout of `/imports`, instead of ``rows``; pages may be empty.
-        raw_pages: The text of each page's ``results``; wins over ``pages``.
-        tokens: The ``next_page_token`` of each page of `/imports`; none where the
-            list has ended. A token leads to the page after the first page that sent
-            it, so repeated ones loop; from the last page it leads there again. One
-            that begins with `ENDLESS` leads to empty pages with fresh tokens for ever.
-        total: ``total_records`` of `/imports`; `...`: the true count, None: left out,
-            a list: one value for each page.
-        earlier: The import is still running: the rows at the first requests for a page
-            of `/imports`, one list for each request. Later requests get ``rows``.
-        status: The word of the status endpoint; None: left out.
-        words: The words of its first answers, one for each; ``status`` follows.
-        imports: The status endpoint's count; None: the true one (0 while processing).
-        failures: The rows of `/errors`.
-        errors: The status endpoint's count; None: the true one (0 while processing).
-        created: When the job was accepted.
-        finished: When it was finished; left out while processing.
-        processing: So many answers, of 202 or by the status, that one endpoint gives
-            before the job is ready; -1: for ever.
-        processing_seconds: Not ready before the server has run so long.
-        processing_body: The body of a 202.
-        script: Answers by endpoint (``imports``, ``errors``, ``status``) or by page
-            (``imports:2`` is the third): the first request takes the first and so on.
-            None and a list that has ended are the normal answer. The answer by page
-            wins; both lists move on.
-        latency: Seconds before each answer about this job.
-        schema: The ``schema`` of every row, if asked for; None: the row's own, or
-            one derived from its properties.
-        generate: Make so many rows instead of ``rows``, page by page, when needed;
-            they are ``make_events(generate, seed=crc32(job_id))`` or `make_users`.
-        generate_failures: The same for ``failures``.
-    """
+    """A batch import and how the server speaks of it, from `StandIn.add` on."""
 
     job_id: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    page_size: int = 100
-    pages: list[list[dict[str, Any]]] | None = None
+    rows: Rows = field(default_factory=list)  # the imported events or users
+    page_size: int = 100  # of `/imports` and of `/errors`
+    # The layout of `/imports`, instead of `rows`; pages may be empty.
+    pages: list[Rows] | None = None
+    # The text of each page's `results`; wins over `pages`.
     raw_pages: list[bytes | str] | None = None
+    # The `next_page_token` of each page of `/imports`; none where the list has ended. A
+    # token leads to the page after the first page that sent it, so repeated ones loop;
+    # from the last page it leads there again. One that begins with `ENDLESS` leads to
+    # empty pages with fresh tokens for ever.
     tokens: list[str] | None = None
-    total: str | int | list[str | int | None] | EllipsisType | None = ...
-    earlier: list[list[dict[str, Any]]] = field(default_factory=list)
-    status: str | None = "COMPLETED"
-    words: list[str | None] = field(default_factory=list)
-    imports: int | None = None
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    errors: int | None = None
+    # `total_records` of `/imports`; `...`: the true count, None: left out, a list: one
+    # value for each page.
+    total: Total | list[Total] | EllipsisType = ...
+    # The import is still running: the rows at the first requests for a page of
+    # `/imports`, one list for each request. Later requests get `rows`.
+    earlier: list[Rows] = field(default_factory=list)
+    status: str | None = "COMPLETED"  # the word of the status; None: left out
+    words: list[str | None] = field(default_factory=list)  # before `status`, one each
+    imports: int | None = None  # the status's count; None: the true one, or 0
+    failures: Rows = field(default_factory=list)  # the rows of `/errors`
+    errors: int | None = None  # the status's count; None: the true one, or 0
     created: str = "2026-01-15T01:30:15.01Z"
-    finished: str | None = "2026-01-15T01:31:15.5Z"
+    # So many answers, of 202 or by the status, that one endpoint gives before the job
+    # is ready; -1: for ever.
     processing: int = 0
-    processing_seconds: float = 0.0
-    processing_body: bytes = b""
+    processing_body: bytes = b""  # of a 202
+    # Answers by endpoint (`imports`, `errors`, `status`) or by page (`imports:2` is the
+    # third): the first request takes the first and so on. None and a list that has
+    # ended are the normal answer. The answer by page wins; both lists move on.
     script: Mapping[str, Sequence[Answer | None]] = field(default_factory=dict)
-    latency: float = 0.0
-    schema: dict[str, Any] | None = None
+    latency: float = 0.0  # seconds before each answer about this job
+    # Make so many rows instead of `rows` or `failures`, page by page when needed; they
+    # are `make_events(generate, seed=crc32(job_id))` and so on.
     generate: int = 0
     generate_failures: int = 0
-    kind: str = "events"
+    kind: str = "events"  # or `users`: a job of each kind may have the same ID
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived.
+    """A request as it arrived; without such a route, no kind, job or endpoint."""
 
-    Attributes:
-        method: GET, if the client is right.
-        raw_path: Path and query exactly as sent, undecoded.
-        kind: ``events`` or ``users``; empty if there is no such route.
-        job_id: Percent-decoded once; empty if there is no such route.
-        endpoint: ``imports``, ``errors``, ``status``, or empty for no such route.
-        token: The ``page_token``.
-        query: All parameters, decoded.
-        headers: With their names as sent.
-        at: `time.monotonic` of its arrival.
-        connection: The client's port: requests on one connection have the same.
-        status: What was answered; 0: nothing (yet).
-        is_limited: Whether it was refused by the rate limit, so that no job was asked.
-    """
-
-    method: str
-    raw_path: str
+    raw_path: str  # path and query exactly as sent, undecoded
     kind: str
-    job_id: str
-    endpoint: str
-    token: str | None
+    job_id: str  # percent-decoded once
+    endpoint: str  # `imports`, `errors`, `status`
+    token: str | None  # the `page_token`
     query: dict[str, str]
-    headers: dict[str, str]
-    at: float
-    connection: int = 0
-    status: int = 0
-    is_limited: bool = False
+    headers: dict[str, str]  # with their names as sent
+    at: float  # `time.monotonic` of its arrival
+    connection: int = 0  # the client's port
+    status: int = 0  # what was answered; 0: nothing (yet)
+    is_limited: bool = False  # refused by the rate limit, so that no job was asked
 
 
 @dataclass(frozen=True)
@@ -281,20 +193,16 @@ _DOCUMENTED_ERRORS = {
     ),
     500: ("server_error", "Server error was encountered"),
 }
-
 _SILENT = logging.getLogger("tests.stand_in")
 _SILENT.setLevel(logging.CRITICAL + 1)  # a test reads the log of the tap only
 _MOST_UNSENT = 1024 * 1024
-_OK = 200
-_PROCESSING = 202
-_TOO_MANY = 429
 _ENDPOINTS = ("imports", "errors", "status")
 _PATH = re.compile(r"/v2/(events|users)/batch/([^/]+)(?:/(imports|errors))?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_TYPES = {str: "str", bool: "bool", int: "int", float: "real"}
 _JSON_PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[{]|[\]}]|,|[^\s\[\]{},"]+', re.DOTALL)
 
 
-def _dump(value: object) -> bytes:
+def _dump(value):
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     try:
         return text.encode()
@@ -302,43 +210,28 @@ def _dump(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _as_bytes(body: bytes | str | dict[str, Any]) -> bytes:
+def _as_bytes(body):
     if isinstance(body, dict):
         return _dump(body)
     return body.encode() if isinstance(body, str) else body
 
 
-def _error(status: int, code: str = "", message: str = "") -> _Reply:
-    """Returns an error with the documented body, if there is one, or another."""
+def _error(status, code="", message="", headers=()):
     if not code:
         code, message = _DOCUMENTED_ERRORS.get(status, ("", ""))
-    return _Reply(status, _dump({"message": message, "code": code}) if code else b"")
+    body = _dump({"message": message, "code": code}) if code else b""
+    return _Reply(status, body, dict(headers))
 
 
-def _route(path: str) -> tuple[str, str, str]:
-    """Returns kind, job ID, decoded once, and endpoint; all empty for no route."""
-    match = _PATH.fullmatch(path)
-    if not match:
-        return "", "", ""
-    return match[1], unquote(match[2]), match[3] or "status"
+def _with_schema(row):
+    properties = (row.get("properties") or {}).items()
+    types = {
+        key: _TYPES[type(value)] for key, value in properties if type(value) in _TYPES
+    }
+    return {**row, "schema": row.get("schema", {"properties": types})}
 
 
-def _type_of(value: object) -> str | None:
-    """The API's word for the type of a property; None if it has none."""
-    if isinstance(value, list):
-        single = _type_of(value[0]) if value else None
-        return single and single.removesuffix("s") + "s"
-    if isinstance(value, str):
-        return "date" if _DATE.fullmatch(value) else "str"
-    return {bool: "bool", int: "int", float: "real"}.get(type(value))
-
-
-def _derive_schema(properties: dict[str, Any]) -> dict[str, Any]:
-    types = {key: _type_of(value) for key, value in properties.items()}
-    return {"properties": {key: word for key, word in types.items() if word}}
-
-
-def _count(array: str) -> int:
+def _count(array):
     """Counts the elements of a JSON array that no decoder may be able to read."""
     depth = commas = parts = 0
     for part in _JSON_PARTS.findall(array):
@@ -351,32 +244,24 @@ def _count(array: str) -> int:
 class _Listing:
     """The pages of a job's imports or errors, each encoded once."""
 
-    def __init__(
-        self,
-        pages: list[_Source],
-        tokens: list[str],
-        total: str | int | list[str | int | None] | None,
-        schema: dict[str, Any] | None = None,
-    ) -> None:
-        self._pages = pages
+    def __init__(self, pages, tokens, total):
+        self._pages = pages  # bytes, or what returns the rows
         self._tokens = tokens
         self._total = total
-        self._schema = schema
         self._bodies: dict[tuple[int, bool], bytes] = {}
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self._pages)
 
-    def find(self, token: str) -> int | None:
-        """Returns the index of the page that a token leads to."""
+    def find(self, token):
+        """The index of the page that a token leads to; None without such a page."""
         if not token:
             return 0
         if token not in self._tokens:
             return None
         return min(self._tokens.index(token) + 1, len(self) - 1)
 
-    def body(self, page: int, *, include_schema: bool = False) -> bytes:
-        """Returns a page as it is sent."""
+    def body(self, page, *, include_schema=False):
         key = page, include_schema
         if key not in self._bodies:
             rest: dict[str, Any] = {}
@@ -386,30 +271,22 @@ class _Listing:
             if page < len(self._tokens):
                 rest["next_page_token"] = self._tokens[page]
             tail = b"," + _dump(rest)[1:] if rest else b"}"
-            results = self._results(page, include_schema=include_schema)
+            results = self._results(self._pages[page], include_schema)
             self._bodies[key] = b'{"results":' + results + tail
         return self._bodies[key]
 
-    def _results(self, page: int, *, include_schema: bool) -> bytes:
-        source = self._pages[page]
+    def _results(self, source, include_schema):
         if isinstance(source, bytes):
             return source
-        rows = []
-        for row in source():
-            sent = {key: value for key, value in row.items() if key != "schema"}
-            if include_schema:
-                schema = row.get("schema") if self._schema is None else self._schema
-                if schema is None:
-                    schema = _derive_schema(row.get("properties") or {})
-                sent["schema"] = schema
-            rows.append(sent)
-        return _dump(rows)
+        if include_schema:
+            return _dump([*map(_with_schema, source())])
+        return _dump([{k: row[k] for k in row if k != "schema"} for row in source()])
 
 
 class _Served:
     """A job as the server holds it: its pages, and what has been asked of it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job):
         for key in job.script:
             if key.partition(":")[0] not in _ENDPOINTS:
                 message = f"a script is for one of {_ENDPOINTS}, not for {key!r}"
@@ -419,45 +296,39 @@ class _Served:
         self._waits: Counter[str] = Counter()
         self._words = iter(job.words)
         self._seed = zlib.crc32(job.job_id.encode())
-        self._make, self._make_failures = _MAKERS[job.kind]
-        self.imported, pages = self._lay_out_imports()
+        make, make_failures = _MAKERS[job.kind]
+        self.imported, pages = self._lay_out_imports(make)
         tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
-        total = str(self.imported) if job.total is ... else job.total
         self.failed = job.generate_failures or len(job.failures)
-        failures = self._lay_out(
-            job.failures, job.generate_failures, self._make_failures
-        )
+        failures = self._lay_out(job.failures, job.generate_failures, make_failures)
         self.listings = {
-            "imports": _Listing(pages, tokens, total, job.schema),
+            "imports": _Listing(pages, tokens, self._total(self.imported)),
             "errors": _Listing(
                 failures, self._tokens("e", len(failures)), str(self.failed)
             ),
         }
         self._earlier = iter([self._snapshot(rows) for rows in job.earlier])
 
-    def _snapshot(self, rows: list[dict[str, Any]]) -> _Listing:
-        """Lays out `/imports` as it was when it had only these rows."""
-        pages = self._lay_out(rows, 0, self._make)
-        total = str(len(rows)) if self.job.total is ... else self.job.total
-        return _Listing(pages, self._tokens("p", len(pages)), total, self.job.schema)
+    def _total(self, count):
+        return str(count) if self.job.total is ... else self.job.total
 
-    def _lay_out_imports(self) -> tuple[int, list[_Source]]:
+    def _snapshot(self, rows):
+        """Lays out `/imports` as it was when it had only these rows."""
+        pages = self._lay_out(rows)
+        return _Listing(pages, self._tokens("p", len(pages)), self._total(len(rows)))
+
+    def _lay_out_imports(self, make):
         job = self.job
         if job.raw_pages is not None:
             raw = [_as_bytes(page) for page in job.raw_pages] or [b"[]"]
-            return sum(_count(page.decode(errors="replace")) for page in raw), [*raw]
+            return sum(_count(page.decode(errors="replace")) for page in raw), raw
         if job.pages is not None:
             pages = job.pages or [[]]
             return sum(map(len, pages)), [partial(list, page) for page in pages]
         count = job.generate or len(job.rows)
-        return count, self._lay_out(job.rows, job.generate, self._make)
+        return count, self._lay_out(job.rows, job.generate, make)
 
-    def _lay_out(
-        self,
-        rows: list[dict[str, Any]],
-        generate: int,
-        make: Callable[[int, int, int], list[dict[str, Any]]],
-    ) -> list[_Source]:
+    def _lay_out(self, rows, generate=0, make=None):
         size = self.job.page_size
         if generate:
             return [
@@ -470,7 +341,7 @@ class _Served:
             for first in range(0, max(len(rows), 1), size)
         ]
 
-    def _tokens(self, kind: str, pages: int) -> list[str]:
+    def _tokens(self, kind, pages):
         # The job's own, so that another job's token is refused; and each with
         # characters that arrive as something else unless they are encoded, once.
         return [
@@ -479,13 +350,12 @@ class _Served:
             for page in range(1, pages)
         ]
 
-    def encode(self) -> None:
-        """Encodes all pages now instead of when they are asked for."""
+    def encode(self):
         for listing in self.listings.values():
             for page in range(len(listing)):
                 listing.body(page)
 
-    def script(self, endpoint: str, token: str) -> Answer:
+    def script(self, endpoint, token):
         """Returns the next scripted answer, or one that changes nothing."""
         keys = [endpoint]
         if endpoint in self.listings:
@@ -498,99 +368,73 @@ class _Served:
             self._asked[key] += 1
         return found or Answer()
 
-    def reply(
-        self, endpoint: str, query: dict[str, str], uptime: float, answer: Answer
-    ) -> _Reply:
+    def reply(self, endpoint, query, answer):
         """Returns the scripted answer, with the normal one for what it leaves out."""
         status, body = answer.status, answer.body
-        if status is None or (status == _OK and body is None):
-            reply = self._normal(endpoint, query, uptime)
-        elif status == _PROCESSING:
+        if status is None or (status == 200 and body is None):
+            reply = self._normal(endpoint, query)
+        elif status == 202:
             reply = _Reply(status, self.job.processing_body)
         else:
             reply = _error(status)
         return reply if body is None else _Reply(reply.status, _as_bytes(body))
 
-    def _normal(self, endpoint: str, query: dict[str, str], uptime: float) -> _Reply:
+    def _normal(self, endpoint, query):
         if endpoint == "status":
-            return _Reply(_OK, _dump(self._status(uptime)))
-        if not self._is_ready(uptime):
+            return _Reply(200, _dump(self._status()))
+        if not self._is_ready():
             self._waits[endpoint] += 1
-            return _Reply(_PROCESSING, self.job.processing_body)
-        listing = self.listings[endpoint]
-        if query.get("page_token", "").startswith(ENDLESS):
-            fresh = f"{query['page_token']}+"
-            return _Reply(_OK, _dump({"results": [], "next_page_token": fresh}))
+            return _Reply(202, self.job.processing_body)
+        listing, token = self.listings[endpoint], query.get("page_token", "")
+        if token.startswith(ENDLESS):
+            return _Reply(200, _dump({"results": [], "next_page_token": f"{token}+"}))
         if endpoint == "imports":
             listing = next(self._earlier, listing)
-        page = listing.find(query.get("page_token", ""))
+        page = listing.find(token)
         if page is None:
             return _error(400, "invalid_argument", "invalid page_token")
         include_schema = endpoint == "imports" and query.get("include_schema", "false")
         if include_schema not in {False, "false", "true"}:
             return _error(400, "invalid_argument", "invalid include_schema")
-        return _Reply(_OK, listing.body(page, include_schema=include_schema == "true"))
+        return _Reply(200, listing.body(page, include_schema=include_schema == "true"))
 
-    def _is_ready(self, uptime: float) -> bool:
-        job = self.job
+    def _is_ready(self):
         waits = max([0, *self._waits.values()])
-        waited = job.processing != -1 and waits >= job.processing
-        return waited and uptime >= job.processing_seconds
+        return self.job.processing != -1 and waits >= self.job.processing
 
-    def _status(self, uptime: float) -> dict[str, Any]:
+    def _status(self):
         job = self.job
-        ready = self._is_ready(uptime)
+        ready = self._is_ready()
         self._waits["status"] += not ready
         word = next(self._words, job.status) if ready else "PROCESSING"
         ready = ready and word == job.status
         about = {"id": job.job_id, "status": word, "created": job.created}
         if word is None:
             del about["status"]
-        if job.finished is not None and word != "PROCESSING":
-            about["finished"] = job.finished
-        imports = self.imported if ready else 0
-        errors = self.failed if ready else 0
+        if word != "PROCESSING":
+            about["finished"] = "2026-01-15T01:31:15.5Z"
         return {
-            "imports": imports if job.imports is None else job.imports,
-            "errors": errors if job.errors is None else job.errors,
+            "imports": self.imported * ready if job.imports is None else job.imports,
+            "errors": self.failed * ready if job.errors is None else job.errors,
             "job": about,
         }
 
 
 class StandIn:
-    """The server. A context manager: it serves in a thread of its own, on 127.0.0.1.
-
-    Args:
-        jobs: What it knows from the start.
-        api_key: The key that may read everything.
-        readers: Keys of the level Standard: they may read job statuses only.
-        limiter: Answers 429 to requests that exceed a rate limit, over all endpoints.
-        latency: Seconds before every answer.
-        port: 0: any free one.
-        tls: Serve https with this; None: plain http.
-
-    Attributes:
-        api_key: As given.
-        url: The base of all paths, once it serves.
-    """
+    """The server. A context manager: it serves in a thread of its own, on 127.0.0.1."""
 
     def __init__(
         self,
-        *jobs: Job,
-        api_key: str = DEFAULT_API_KEY,
-        readers: tuple[str, ...] = (),
-        limiter: limiters.Limiter | None = None,
-        latency: float = 0.0,
-        port: int = 0,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """Takes the jobs; `__enter__` starts to serve."""
-        self.api_key = api_key
-        self.url = ""
-        self._readers = tuple(readers)
+        *jobs,
+        api_key=DEFAULT_API_KEY,
+        limiter: limiters.Limiter | None = None,  # over all endpoints
+        latency=0.0,  # seconds before every answer
+        tls=None,  # serve https with this `ssl.SSLContext`
+    ):
+        self.api_key: str = api_key
+        self.url = ""  # the base of all paths, once it serves
         self._limiter = limiter
         self._latency = latency
-        self._port = port
         self._tls = tls
         self._jobs: dict[tuple[str, str], _Served] = {}
         self._lock = threading.Lock()
@@ -599,13 +443,13 @@ class StandIn:
         self.add(*jobs)
 
     @property
-    def requests(self) -> list[Request]:
+    def requests(self):
         """Everything that arrived, in order."""
         with self._lock:
             return list(self._log.values())
 
     @property
-    def row_counts(self) -> dict[tuple[str, str, str], int]:
+    def row_counts(self):
         """The number of rows by kind, endpoint and job, where its job tells it."""
         counts: dict[tuple[str, str, str], int] = {}
         for (kind, job_id), served in self._jobs.items():
@@ -619,13 +463,8 @@ class StandIn:
             counts[kind, "status", job_id] = 1
         return counts
 
-    def asked(
-        self,
-        job_id: str | None = None,
-        endpoint: str | None = None,
-        kind: str | None = None,
-    ) -> list[Request]:
-        """Returns the requests for a job, to an endpoint, for a kind, or all of it."""
+    def asked(self, job_id=None, endpoint=None, kind=None):
+        """The requests for a job, to an endpoint, for a kind, or all of it."""
         return [
             request
             for request in self.requests
@@ -634,22 +473,21 @@ class StandIn:
             and kind in {None, request.kind}
         ]
 
-    def clear(self) -> None:
+    def clear(self):
         """Forgets the requests that have arrived."""
         with self._lock:
             self._log.clear()
 
-    def add(self, *jobs: Job) -> None:
+    def add(self, *jobs):
         """Adds jobs, or puts them in the place of those with the same kind and ID."""
         self._jobs |= {(job.kind, job.job_id): _Served(job) for job in jobs}
 
-    def encode(self) -> None:
+    def encode(self):
         """Encodes all pages beforehand, so that no request has to wait for it."""
         for served in self._jobs.values():
             served.encode()
 
-    def __enter__(self) -> Self:
-        """Starts to serve."""
+    def __enter__(self):
         ready: Future[str] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(ready)), name="stand-in", daemon=True
@@ -658,27 +496,21 @@ class StandIn:
         self.url = ready.result(timeout=10)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_):
         """Stops, whatever hangs."""
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
-    async def _serve(self, ready: Future[str]) -> None:
+    async def _serve(self, ready):
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._started = time.monotonic()
         server = web.Server(
             self._handle, access_log=None, handler_cancellation=True, logger=_SILENT
         )
         runner = web.ServerRunner(server, shutdown_timeout=0.1)
         try:
             await runner.setup()
-            listener = socket.create_server(("127.0.0.1", self._port))
+            listener = socket.create_server(("127.0.0.1", 0))
             await web.SockSite(runner, listener, ssl_context=self._tls).start()
             scheme = "https" if self._tls else "http"
             ready.set_result(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}")
@@ -686,20 +518,21 @@ class StandIn:
             # asyncio never closes what it accepts in the moment in which it stops.
             self._loop.remove_reader(listener)
             await asyncio.sleep(0.001)
-        except OSError as error:
-            ready.set_exception(error)
         finally:
             await runner.cleanup()
             if self._tls:  # connections that were not even open yet come to their end
                 await asyncio.sleep(0.1)
 
-    async def _handle(self, http: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, http):
         path, _, text = http.raw_path.partition("?")
         query = dict(parse_qsl(text, keep_blank_values=True))
         token = query.get("page_token")
-        kind, job_id, endpoint = _route(path)
+        match = _PATH.fullmatch(path)
+        kind, job_id, endpoint = (
+            (match[1], unquote(match[2]), match[3] or "status") if match else [""] * 3
+        )
+        peer = http.transport and http.transport.get_extra_info("peername")
         request = Request(
-            method=http.method,
             raw_path=http.raw_path,
             kind=kind,
             job_id=job_id,
@@ -708,14 +541,13 @@ class StandIn:
             query=query,
             headers=dict(http.headers),
             at=time.monotonic(),
-            connection=_port_of(http),
+            connection=peer[1] if peer else 0,
         )
         number = next(self._numbers)
         with self._lock:
             self._log[number] = request
-        reply = self._refuse(request, http.headers.get("Authorization"))
-        if reply is not None and reply.status == _TOO_MANY:
-            request = dataclasses.replace(request, is_limited=True)
+        reply = self._refuse(request, http)
+        is_limited = reply is not None and reply.status == 429
         answer = Answer()
         latency = self._latency
         if reply is None:
@@ -725,8 +557,7 @@ class StandIn:
             if answer.early and http.transport is not None:
                 http.transport.write(b"HTTP/1.1 %d Early\r\n\r\n" % answer.early)
             if not (answer.drop or answer.hang):
-                uptime = request.at - self._started
-                reply = served.reply(endpoint, query, uptime, answer)
+                reply = served.reply(endpoint, query, answer)
         if latency:
             await asyncio.sleep(latency)
         if reply is None:
@@ -736,32 +567,25 @@ class StandIn:
             return web.Response()
         with self._lock:
             if number in self._log:
-                self._log[number] = dataclasses.replace(request, status=reply.status)
+                self._log[number] = dataclasses.replace(
+                    request, status=reply.status, is_limited=is_limited
+                )
         return await _send(http, reply, answer)
 
-    def _refuse(self, request: Request, authorization: str | None) -> _Reply | None:
+    def _refuse(self, request, http):
         """Returns the answer to a request that reaches no job."""
         if self._limiter and (headers := self._limiter.refuse()) is not None:
-            return dataclasses.replace(_error(429), headers=headers)
+            return _error(429, headers=headers)
         if not request.endpoint:
             return _error(404)
-        if request.method != "GET":
-            reply = _error(405, "method_not_allowed", "Method not allowed")
-            return dataclasses.replace(reply, headers={"Allow": "GET"})
-        if authorization in {f"Basic {key}" for key in self._readers}:
-            if request.endpoint != "status":
-                return _error(403)
-        elif authorization != f"Basic {self.api_key}":
+        if http.method != "GET":
+            return _error(405, "method_not_allowed", "Method not allowed")
+        if http.headers.get("Authorization") != f"Basic {self.api_key}":
             return _error(401)
         return None if (request.kind, request.job_id) in self._jobs else _error(404)
 
 
-def _port_of(http: web.BaseRequest) -> int:
-    peer = http.transport and http.transport.get_extra_info("peername")
-    return peer[1] if peer else 0
-
-
-def _close(http: web.BaseRequest, *, reset: bool = False) -> None:
+def _close(http, *, reset=False):
     if http.transport is None:
         return
     if reset:
@@ -771,9 +595,7 @@ def _close(http: web.BaseRequest, *, reset: bool = False) -> None:
     http.transport.close()
 
 
-async def _send(
-    http: web.BaseRequest, reply: _Reply, answer: Answer
-) -> web.StreamResponse:
+async def _send(http, reply, answer):
     if answer.raw is not None:
         await _send_raw(http, answer.raw, answer)
         return web.Response()
@@ -798,7 +620,7 @@ async def _send(
     return response
 
 
-async def _send_raw(http: web.BaseRequest, raw: bytes, answer: Answer) -> None:
+async def _send_raw(http, raw, answer):
     size = len(raw) if answer.trickle is None else 1
     pieces = itertools.chain(
         (raw[start : start + size] for start in range(0, len(raw), max(1, size))),
@@ -830,6 +652,8 @@ _PLACES = (
     ("BR", "SP", "São Paulo", -23.5505, -46.6333),
     ("JP", "13", "東京", 35.6762, 139.6503),
 )
+_PLACE = ("country", "region", "city", "latitude", "longitude")
+_DEVICE = ("manufacturer", "model", "screen_width", "screen_height")
 _ITEMS = (
     {"sku": "MUG-01", "name": "Coffee mug", "quantity": 2, "price": 12.5},
     {"sku": "TEE-07", "name": "T-shirt “classic”", "quantity": 1, "price": 24.0},
@@ -838,16 +662,15 @@ _ITEMS = (
 _FIRST_SECOND = 1_768_440_615  # 2026-01-15T01:30:15Z
 
 
-def _timestamp(number: int, die: int) -> str:
+def _timestamp(number, die):
     moment = datetime.fromtimestamp(_FIRST_SECOND + number * 7, UTC)
     fraction = ("", f".{die % 10}", f".{die:03}")[die % 3]
     return f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}Z"
 
 
-def _properties(number: int, dice: bytes) -> tuple[str, dict[str, Any]]:
+def _properties(number, dice):
     kind = dice[0] % 5
     if kind == 0:
-        items = [dict(_ITEMS[die % 3]) for die in dice[1 : 2 + dice[1] % 2]]
         return "Order Completed", {
             "order_id": f"ORD-{100_000 + number}",
             "total": 25.5 + dice[2],
@@ -855,7 +678,7 @@ def _properties(number: int, dice: bytes) -> tuple[str, dict[str, Any]]:
             "first_order": dice[4] % 2 == 0,
             "coupon": None if dice[5] % 3 else "WELCOME10",
             "tags": ["gift", "express"][: dice[6] % 3],
-            "items": items,
+            "items": [dict(_ITEMS[die % 3]) for die in dice[1 : 2 + dice[1] % 2]],
             "placed_at": _timestamp(number, 0),
         }
     if kind == 1:
@@ -894,23 +717,19 @@ def _properties(number: int, dice: bytes) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _context(name: str, dice: bytes) -> dict[str, Any]:
+def _context(name, dice):
     context: dict[str, Any] = {}
     if name == "Level Finished":
-        manufacturer, model, width, height = _DEVICES[dice[10] % 3]
+        device: dict[str, Any] = dict(zip(_DEVICE, _DEVICES[dice[10] % 3], strict=True))
         context["mobile"] = {
             "app_id": "com.example.shop",
             "app_version": f"3.{dice[11] % 12}.0",
             "app_name": "Example Shop",
             "build_variant": ("release", "beta")[dice[12] % 2],
         }
-        context["device"] = {
-            "manufacturer": manufacturer,
-            "model": model,
-            "screen_width": width,
-            "screen_height": height,
-            "viewport_width": width // 3,
-            "viewport_height": height // 3,
+        context["device"] = device | {
+            f"viewport_{side}": device[f"screen_{side}"] // 3
+            for side in ("width", "height")
         }
     else:
         page = name.lower().replace(" ", "-")
@@ -920,33 +739,22 @@ def _context(name: str, dice: bytes) -> dict[str, Any]:
             "initial_referrer": _REFERRERS[dice[12] % 3],
         }
     if dice[9] % 4:
-        country, region, city, latitude, longitude = _PLACES[dice[8] % 4]
-        context["location"] = {
-            "country": country,
-            "region": region,
-            "city": city,
-            "latitude": latitude,
-            "longitude": longitude,
-            "ip_address": f"198.51.100.{dice[9]}",
-        }
+        place = dict(zip(_PLACE, _PLACES[dice[8] % 4], strict=True))
+        context["location"] = {**place, "ip_address": f"198.51.100.{dice[9]}"}
     return context
 
 
-def make_events(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
-    """Makes imported events: always the same ones for a seed, about 600 bytes each.
-
-    Args:
-        count: How many.
-        seed: Another seed, other events.
-        first: The number of the first one: those before it are left out.
-
-    Returns:
-        The events.
-    """
-    events = []
+def _numbered(count, seed, first):
+    """Numbers, each with dice: bytes of a hash, so that 20,000 needs none before it."""
     for number in range(first, first + count):
-        # Bytes of a hash instead of `random`: event 20,000 needs none before it.
-        dice = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=15).digest()
+        text = f"{seed}:{number}".encode()
+        yield number, hashlib.blake2b(text, digest_size=15).digest()
+
+
+def make_events(count: int, seed: int = 0, first: int = 0) -> Rows:
+    """Makes imported events: always the same ones for a seed, about 600 bytes each."""
+    events = []
+    for number, dice in _numbered(count, seed, first):
         name, properties = _properties(number, dice)
         visit = number // 20
         user = (seed + visit) % 200
@@ -964,8 +772,7 @@ def make_events(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any
     return events
 
 
-def make_failures(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
-    """Makes failed events, as `make_events` makes imported ones."""
+def make_failures(count: int, seed: int = 0, first: int = 0) -> Rows:
     failures = []
     for number, event in enumerate(make_events(count, seed, first), first):
         shared: dict[str, Any] = {}
@@ -982,14 +789,10 @@ def make_failures(count: int, seed: int = 0, first: int = 0) -> list[dict[str, A
     return failures
 
 
-_PLANS = ("free", "team", "business")
-
-
-def make_users(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]]:
+def make_users(count: int, seed: int = 0, first: int = 0) -> Rows:
     """Makes imported users, as `make_events` makes events; some come twice."""
     users = []
-    for number in range(first, first + count):
-        dice = hashlib.blake2b(f"{seed}:{number}".encode(), digest_size=15).digest()
+    for number, dice in _numbered(count, seed, first):
         person = (seed + number) % 200
         user: dict[str, Any] = {
             "id": f"{5_000_000_000 + person}",
@@ -997,7 +800,7 @@ def make_users(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]
             "display_name": ("Zoë", "José", "Ann", "花子")[dice[0] % 4] + f" {person}",
             "email": f"customer-{person}@example.com",
             "properties": {
-                "plan": _PLANS[dice[1] % 3],
+                "plan": ("free", "team", "business")[dice[1] % 3],
                 "seats": dice[2],
                 "spent": dice[3] / 4,
                 "trial": dice[4] % 2 == 0,
@@ -1013,10 +816,7 @@ def make_users(count: int, seed: int = 0, first: int = 0) -> list[dict[str, Any]
     return users
 
 
-def make_failed_users(
-    count: int, seed: int = 0, first: int = 0
-) -> list[dict[str, Any]]:
-    """Makes failed users, as `make_users` makes imported ones."""
+def make_failed_users(count: int, seed: int = 0, first: int = 0) -> Rows:
     failures = []
     for number, user in enumerate(make_users(count, seed, first), first):
         code, message = "required_field", "uid is required"
@@ -1032,6 +832,7 @@ _MAKERS = {
     "users": (make_users, make_failed_users),
 }
 
+# The scenario that the program serves unless it is given one.
 DEMO: dict[str, Any] = {
     "jobs": [
         {"job_id": "demo-large", "generate": 25_000, "page_size": 1_000},
@@ -1041,7 +842,7 @@ DEMO: dict[str, Any] = {
             "generate": 120,
             "generate_failures": 30,
         },
-        {"job_id": "demo-slow", "generate": 300, "processing_seconds": 6},
+        {"job_id": "demo-slow", "generate": 300, "processing": 2},
         {
             "job_id": "demo-users",
             "kind": "users",
@@ -1049,54 +850,35 @@ DEMO: dict[str, Any] = {
             "generate": 200,
             "generate_failures": 5,
         },
-    ],
+    ]
 }
-"""The scenario that the program serves unless it is given one."""
 
 
-def load(scenario: dict[str, Any], port: int = 0) -> StandIn:
-    """Makes the server that a scenario describes.
+def load(scenario: dict[str, Any]) -> StandIn:
+    """Makes the server of a scenario: arguments of `StandIn`, jobs as fields of `Job`.
 
-    Args:
-        scenario: Arguments of `StandIn` by name; ``jobs`` is a list of the fields of
-            `Job`, each answer of a script the fields of `Answer`; ``limiter`` has the
-            arguments of `limiters.limiter`.
-        port: 0: any free one.
-
-    Returns:
-        The server, not yet serving.
+    `limiter` has the arguments of `limiters.limiter`.
     """
-    jobs = []
-    for fields in scenario.get("jobs", ()):
-        script = {
-            key: [None if answer is None else Answer(**answer) for answer in answers]
-            for key, answers in fields.get("script", {}).items()
-        }
-        body = fields.get("processing_body", "").encode()
-        jobs.append(Job(**{**fields, "script": script, "processing_body": body}))
-    named = {key: value for key, value in scenario.items() if key != "jobs"}
+    named = dict(scenario)
+    jobs = [Job(**fields) for fields in named.pop("jobs", ())]
     if limiter := named.get("limiter"):
         named["limiter"] = limiters.limiter(**limiter)
-    return StandIn(*jobs, port=port, **named)
+    return StandIn(*jobs, **named)
 
 
-def main() -> None:
+def main():
     """Serves a scenario until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.stand_in", description=__doc__
     )
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--scenario", default="demo", help="a JSON file, or 'demo'")
     args = parser.parse_args()
     signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        scenario = DEMO
-        if args.scenario != "demo":
-            scenario = json.loads(Path(args.scenario).read_text(encoding="utf-8"))
-        stand_in = load(scenario, args.port)
-    except (OSError, TypeError, ValueError) as error:
-        parser.error(f"scenario {args.scenario}: {error}")
+    scenario = DEMO
+    if args.scenario != "demo":
+        scenario = json.loads(Path(args.scenario).read_text(encoding="utf-8"))
+    stand_in = load(scenario)
     stand_in.encode()
     with stand_in:
         sys.stdout.write(f"{stand_in.url}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from tests.stand_in import (
     Job,
@@ -13,12 +12,7 @@ from tests.stand_in import (
     make_users,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Rows = list[dict[str, Any]]
-
-MAKERS: dict[str, tuple[Callable[[int], Rows], Callable[[int], Rows]]] = {
+MAKERS = {
     "events": (make_events, make_failures),
     "users": (make_users, make_failed_users),
 }
@@ -27,46 +21,34 @@ SETTINGS = {"events": "job_ids", "users": "user_job_ids"}
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream.
-
-    Attributes:
-        kind: What its jobs import.
-        endpoint: Where its rows come from, as the stand-in names it.
-        place: The field with a row's place in its job; empty if a job is one row.
-    """
-
     name: str
-    kind: str
-    endpoint: str
-    place: str = ""
+    kind: str  # what its jobs import
+    endpoint: str  # where its rows come from, as the stand-in names it
+    place: str = ""  # the field with a row's place in its job, if a job has many rows
 
     @property
-    def setting(self) -> str:
+    def setting(self):
         """The setting that lists its jobs."""
         return SETTINGS[self.kind]
 
     @property
-    def keys(self) -> list[str]:
-        """The fields of its key."""
+    def keys(self):
         return ["job_id", self.place] if self.place else ["job_id"]
 
     @property
-    def path(self) -> str:
-        """The path of its rows, with the place of the job ID."""
+    def path(self):
         end = f"/{self.endpoint}" if self.place else ""
         return f"/v2/{self.kind}/batch/{{job_id}}{end}"
 
-    def job(self, job_id: str, count: int = 5, **fields: Any) -> Job:
-        """A job with so many rows at each of its lists, two on a page."""
+    def job(self, job_id, count=5, **fields):
         return job_of(self.kind, job_id, count, **fields)
 
-    def rows(self, job: Job) -> Rows:
-        """The rows of a job, as the API has them."""
+    def rows(self, job):
         rows = {"imports": job.rows, "errors": job.failures}
         return rows.get(self.endpoint, [{"status": job.status}])
 
 
-def job_of(kind: str, job_id: str, count: int = 5, **fields: Any) -> Job:
+def job_of(kind, job_id, count=5, **fields):
     """A job of a kind with so many rows at each of its lists, two on a page."""
     rows, failures = (make(count) for make in MAKERS[kind])
     fields = {"rows": rows, "failures": failures, "page_size": 2, **fields}

@@ -27,7 +27,6 @@ REFUSED, SILENT = Answer(401), Answer(drop=True)
 
 
 def job(job_id, *answers, rows=4, **fields):
-    """A job of two pages that gets these answers first."""
     script = {"imports": [*answers], **fields.pop("script", {})}
     fields = {"rows": events(job_id, rows), "page_size": 2, **fields}
     return Job(job_id, script=script, **fields)
@@ -49,7 +48,6 @@ def waited(api, speed=SPEED):
 
 
 def assert_read(run, *job_ids):
-    """All rows of these jobs are their own, and no other job is bookmarked."""
     assert {*run.completed()} == {*job_ids}
     for job_id in job_ids:
         found = [row["name"] for row in run.records() if row["job_id"] == job_id]
@@ -202,7 +200,6 @@ def test_limited_api_is_read_in_full_close_to_its_limit(tmp_path, make, speed):
 
 
 def most_at_once(api, seconds):
-    """The most requests that were under way at once, each taking so many seconds."""
     starts = [request.at for request in api.requests]
     return max(sum(at <= other < at + seconds for other in starts) for at in starts)
 
@@ -375,24 +372,20 @@ def test_wrong_key_costs_three_requests(api, tap, concurrency):
 
 
 @pytest.mark.parametrize("code", [401, 403])
-@pytest.mark.parametrize("bad", [1, 2])
-def test_first_jobs_that_are_refused_stop_no_other(api, tap, code, bad):
-    api.add(*(job(name, Answer(code)) for name in NAMES[:bad]), *map(job, NAMES[bad:]))
+@pytest.mark.parametrize(
+    ("refused", "concurrency"), [(NAMES[:1], 4), (NAMES[:2], 4), (NAMES[1::2], 1)]
+)
+def test_refused_jobs_beside_accepted_ones_stop_no_other(
+    api, tap, code, refused, concurrency
+):
+    """The first ones, or every other one."""
+    api.add(*(job(name, *[Answer(code)] * (name in refused)) for name in NAMES))
 
-    run = tap.run(job_ids=NAMES, concurrency=4)
+    run = tap.run(job_ids=NAMES, concurrency=concurrency)
 
-    assert run.status == 1
-    assert_read(run, *NAMES[bad:])
-    assert len(api.requests) == bad + 2 * (12 - bad)
-
-
-def test_refusals_between_accepted_answers_stop_nothing(api, tap):
-    api.add(*map(job, NAMES[::2]), *(job(name, REFUSED) for name in NAMES[1::2]))
-
-    run = tap.run(job_ids=NAMES)
-
-    assert run.summary["failed"] == 6
-    assert_read(run, *NAMES[::2])
+    assert (run.status, run.summary["failed"]) == (1, len(refused))
+    assert_read(run, *(name for name in NAMES if name not in refused))
+    assert len(api.requests) == 2 * len(NAMES) - len(refused)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -452,7 +445,6 @@ def test_late_answer_gives_no_other_job_its_rows(api, tap, answer, concurrency):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_no_cookie_of_the_server_comes_back(api, tap, concurrency):
-    """Cookies would pile up from job to job until the server refuses the request."""
     for name in NAMES:
         headers = {"Set-Cookie": f"{name}={'x' * 2_000}; Path=/"}
         cookie, wrong = Answer(headers=headers), Answer(503, headers=headers)

@@ -19,7 +19,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.harness import Folder
+from tests.harness import Folder, batches
 from tests.limiters import Bucket
 from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS
@@ -43,18 +43,8 @@ STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 TALLY: Counter[str] = Counter()
 
 
-@dataclass(frozen=True)
-class Moment:
-    """When a signal is sent: after some seconds, bytes of stdout, or requests."""
-
-    what: str
-    number: float
-
-
 @dataclass
 class Trial:
-    """One trial, made up from its name."""
-
     name: str
 
     def __post_init__(self):
@@ -79,7 +69,7 @@ class Trial:
         self.is_throttled = self.speed > 1 and dice.random() < 0.3
         self.has_faults = dice.random() < 0.6
 
-    def _a_signal(self) -> signal.Signals:
+    def _a_signal(self):
         ways = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGTERM)
         return self.dice.choice((*ways, signal.SIGINT))
 
@@ -91,9 +81,9 @@ class Trial:
         ]
         size = sum(left) * (len(TEXT) + 150)  # about
         size = sum(left) * 3 if self.path == "batches" else size
-        at_first = Moment("seconds", self.dice.uniform(0, SECONDS_TO_START))
-        in_bytes = Moment("bytes", self.dice.randint(1, size + 1))
-        in_requests = Moment("requests", self.dice.randint(1, 5 * len(left) + 1))
+        at_first = ("seconds", self.dice.uniform(0, SECONDS_TO_START))
+        in_bytes = ("bytes", self.dice.randint(1, size + 1))
+        in_requests = ("requests", self.dice.randint(1, 5 * len(left) + 1))
         return self.dice.choice((at_first, in_bytes, in_bytes, in_requests))
 
     def api(self):
@@ -138,15 +128,13 @@ class Trial:
 
 
 class Reader:
-    """Reads the stdout of a process, now and then slowly."""
-
     def __init__(self, process, pause):
         self.out = bytearray()
         self._pipe, self._pause = process.out, pause
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
-    def _read(self) -> None:
+    def _read(self):
         pause = threading.Event()
         while block := os.read(self._pipe.fileno(), BLOCK):
             self.out += block
@@ -159,29 +147,24 @@ class Reader:
 
 
 def wait_for(moment, process, reader, api):
-    """Wait until the moment has come, or the process has ended."""
+    what, number = moment  # after so many seconds, bytes of stdout, or requests
     began, pause = time.monotonic(), threading.Event()
     now: Callable[[], float] = {
         "seconds": lambda: time.monotonic() - began,
         "bytes": lambda: len(reader.out),
         "requests": lambda: len(api.requests),
-    }[moment.what]
-    while now() < moment.number and process.poll() is None:
+    }[what]
+    while now() < number and process.poll() is None:
         assert time.monotonic() - began < 60
         pause.wait(0.001)
 
 
 def interrupt(trial, tap, target, number):
-    """Run the tap and end it by a signal; whether it had ended before by itself."""
     assert tap.api is not None
     tap.api.clear()
     moment = trial.a_moment(target)
     with patch.dict(os.environ, {"PYTHONUNBUFFERED": trial.unbuffered}):
-        process = tap.start(
-            state=target.state,
-            speed=trial.speed,
-            **trial.settings,
-        )
+        process = tap.start(state=target.state, speed=trial.speed, **trial.settings)
     reader = Reader(process, trial.pause)
     try:
         wait_for(moment, process, reader, tap.api)
@@ -239,11 +222,7 @@ def _figures(request):
 def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
     trial = Trial(f"{seed}-{number}")
     if trial.path == "batches":
-        trial.settings["batch_config"] = {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": tmp_path.as_uri()},
-            "batch_size": 100,
-        }
+        trial.settings["batch_config"] = batches(tmp_path, 100)
     source = trial.source()
     target = Target(source)
     TALLY["trials"] += 1
@@ -255,10 +234,7 @@ def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
             TALLY["jobs kept by STATE"] += sum(
                 len(target.completed(stream)) for stream in NAMES
             )
-        run = tap.run(
-            state=target.state,
-            **{**trial.settings, "job_wait_timeout": 300},
-        )
+        run = tap.run(state=target.state, **{**trial.settings, "job_wait_timeout": 300})
 
     assert run.status == 0
     target.take(run.stdout)

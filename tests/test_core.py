@@ -52,7 +52,6 @@ TestStandardSuite = get_tap_test_class(
 
 @pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
 def test_get_records_gives_a_program_what_the_command_line_writes(tap, api, stream):
-    """Of one job, or of all jobs of the settings."""
     api.add(stream.job("a", 5), stream.job("b", 3))
     tap.streams = (stream.name,)
     written = tap.run(**{stream.setting: ["a", "b"]}).records(stream.name)

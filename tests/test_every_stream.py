@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.harness import batches
+from tests.invariants import lines_in
 from tests.stand_in import Answer, Job
 from tests.streams import EVERY, LISTS, NAMES, SETTINGS, STATUSES, job_of
 
-STANDARD_KEY = "na1.c3RhbmRhcmQ.key-of-the-level-standard"
-LATER = Answer(503, headers={"Retry-After": "60"})
 ENDPOINTS = ("imports", "errors", "status")
 KINDS = (NAMES[:3], NAMES[3:])
 
@@ -29,24 +25,20 @@ def of(streams):
 
 
 def read(tap, stream, *job_ids, **settings):
-    """Run the tap with one stream for some jobs."""
     tap.streams = (stream.name,)
     return tap.run(**{stream.setting: [*job_ids], **settings})
 
 
 def read_all(tap, *job_ids, **settings):
-    """Run the tap with all streams for jobs of both kinds."""
     tap.streams = NAMES
     return tap.run(job_ids=[*job_ids], user_job_ids=[*job_ids], **settings)
 
 
 def both(job_id, count=0, **fields):
-    """A job of events and one of users, with the same ID."""
     return [job_of(kind, job_id, count, **fields) for kind in SETTINGS]
 
 
 def assert_read(run, stream, *job_ids):
-    """Each row of these jobs arrived once, and no other job is bookmarked."""
     assert {*run.completed(stream.name)} == {*job_ids}
     for job_id in job_ids:
         rows = [row for row in run.records(stream.name) if row["job_id"] == job_id]
@@ -160,16 +152,12 @@ def test_only_imports_are_asked_for_the_types_of_properties(
 @of(EVERY)
 def test_batch_files_hold_what_records_would_say(api, tap, stream, tmp_path):
     api.add(stream.job("a"), stream.job("b"))
-    encoding = {"format": "jsonl", "compression": "gzip"}
-    storage = {"root": tmp_path.as_uri()}
 
     plain = read(tap, stream, "a", "b")
-    config = {"encoding": encoding, "storage": storage, "batch_size": 3}
-    run = read(tap, stream, "a", "b", batch_config=config)
+    run = read(tap, stream, "a", "b", batch_config=batches(tmp_path, 3))
 
     paths = [uri for message in run.of_type("BATCH") for uri in message["manifest"]]
-    files = [Path(url2pathname(urlsplit(uri).path)).read_bytes() for uri in paths]
-    lines = b"".join(map(gzip.decompress, files)).splitlines()
+    lines = lines_in(paths)
     assert run.records(stream.name) == []
     rows = [json.loads(line, parse_float=Decimal) for line in lines]
     assert rows == plain.records(stream.name)
@@ -187,17 +175,6 @@ def test_missing_job_names_the_setting_for_the_other_kind(api, tap, stream):
     [error] = run.errors
     assert error.startswith("Job gone failed: Fullstory does not know this job (404")
     assert f"imports {other}, list it in `{SETTINGS[other]}` instead" in error
-
-
-@of(EVERY)
-def test_standard_key_reads_statuses_only(tap, stream):
-    with type(tap.api)(stream.job("a"), readers=(STANDARD_KEY,)) as limited:
-        tap.api = limited
-        run = read(tap, stream, "a", api_key=STANDARD_KEY)
-
-    assert run.status == int(bool(stream.place))
-    assert len(run.records(stream.name)) == int(not stream.place)
-    assert all("Architect or Admin" in error for error in run.errors)
 
 
 # Failures and statuses
@@ -272,7 +249,6 @@ def test_missing_counts_are_zero_and_new_fields_are_kept(api, tap, stream):
 
 @of(EVERY)
 def test_id_in_both_lists_is_two_jobs(api, tap, stream):
-    """Each is read, failed, counted and bookmarked by itself."""
     api.add(*both("a", 5))
     api.add(stream.job("a", script={stream.endpoint: [Answer(400)]}))
 
@@ -373,20 +349,3 @@ def test_job_is_read_whole_before_the_next_one(api, tap):
     asked = [(one.kind, one.job_id, one.endpoint) for one in api.requests]
     order = ("status", "imports", "errors")
     assert asked == [(k, job, end) for k in SETTINGS for job in "ab" for end in order]
-
-
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        {"processing": -1},
-        *({"script": {end: [LATER]}} for end in ENDPOINTS),
-    ],
-)
-def test_job_in_trouble_holds_up_no_other(api, tap, trouble):
-    api.add(*both("stuck", 5, **trouble), *both("a", 5))
-
-    run = read_all(tap, "stuck", "a", job_wait_timeout=20)
-
-    assert run.status == 0
-    assert all("a" in run.completed(name) for name in NAMES)
-    assert [one.job_id for one in api.requests[-2:]] == ["stuck"] * 2

@@ -112,7 +112,6 @@ ODD = [
 
 @st.composite
 def pages(draw):
-    """The body of an answer: a page, more or less."""
     fields = draw(
         st.permutations(
             [
@@ -140,13 +139,11 @@ def pages(draw):
 
 @cache
 def tap():
-    """A tap whose streams are called by hand."""
     return TapFullstoryImports(config={"api_key": KEY, "job_ids": ["a"]})
 
 
 @cache
 def makers():
-    """What makes records of rows: untouched, partly deselected, mapped."""
     settings = {"api_key": KEY, "job_ids": ["a"]}
     catalog = Catalog.from_dict(select({"properties.gone": False}))
     maps = {"stream_maps": {"imported_events": {"more": "'x'"}}}
@@ -159,7 +156,6 @@ def makers():
 
 
 def answering(body, status=200, **headers):
-    """An answer as it is when it has been received."""
     response = requests.Response()
     response.status_code = status
     response._content = body  # noqa: SLF001 - where requests keeps it
@@ -173,7 +169,6 @@ def answering(body, status=200, **headers):
 
 
 def strictly(line):
-    """A line decoded exactly; NaN and raw line ends are not JSON."""
     assert b"\r" not in line
 
     def refuse(word):
@@ -184,7 +179,6 @@ def strictly(line):
 
 
 def written(body, records):
-    """The records that are written of a page; None if it is refused."""
     stream = tap().streams["imported_events"]
     try:
         page = page_of(answering(body))
@@ -204,7 +198,6 @@ def written(body, records):
 @more
 @given(pages())
 def test_a_page_is_refused_or_its_rows_are_written_as_they_came(body):
-    """On all paths alike; what is written is strict JSON by the line."""
     untouched, split, mapped = (written(body, one) for one in makers())
     event("refused" if untouched is None else f"{len(untouched)} rows")
     if untouched is None:
@@ -233,7 +226,6 @@ def test_a_page_is_refused_or_its_rows_are_written_as_they_came(body):
 @more
 @given(pages() | st.binary(max_size=40))
 def test_a_job_status_is_refused_or_read(body):
-    """Nothing but the errors that are caught."""
     for text in (body, b'{"imports":%b,"job":{}}' % body, b'{"job":%b}' % body):
         try:
             status = status_of(answering(text))
@@ -266,7 +258,6 @@ SAID = st.text(max_size=300) | st.just(f"the key {KEY} is wrong")
     ),
 )
 def test_any_error_becomes_a_short_sentence(status, dates, body):
-    """Of one of the kinds that are handled, on one line."""
     wait, date = dates
     headers = {"Retry-After": wait, "Date": date}
     try:
@@ -311,7 +302,6 @@ SETTING = st.sampled_from(sorted(set(SCHEMA["properties"]) - {"jobs_file"}))
 def test_settings_are_taken_or_refused_in_sentences_without_the_key(
     config, is_complete, jobs
 ):
-    """As they stand in a file, and a file of jobs that holds anything."""
     with tempfile.TemporaryDirectory() as folder:
         if jobs is not None:
             path = Path(folder, "jobs")
@@ -341,16 +331,13 @@ STATE_KEYS = st.sampled_from(
     ["bookmarks", "imported_events", "import_jobs", "completed_jobs", "a", "b", ""]
 )
 STATE = st.recursive(
-    JSON,
-    lambda inner: st.dictionaries(STATE_KEYS, inner, max_size=3),
-    max_leaves=8,
+    JSON, lambda inner: st.dictionaries(STATE_KEYS, inner, max_size=3), max_leaves=8
 )
 
 
 @more
 @given(STATE, STATE)
 def test_any_state_is_refused_in_a_sentence_or_kept_whole(one, two):
-    """Whatever another program has made of it."""
     inner = {"bookmarks": {"imported_events": {"completed_jobs": two, "a": one}}}
     for state in (one, {"bookmarks": one}, inner):
         text = json.dumps(state)

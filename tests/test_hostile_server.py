@@ -77,7 +77,7 @@ BAD_BODIES = {
     "a negative chunk": raw(CHUNKED + b"-5\r\n{}"),
 }
 NO_HEADER = {
-    "no header": raw(OK + b"Content-Length: 2\r\nperson@example.com\r\nX: y\r\n\r\n{}"),
+    "no header": raw(OK + b"Content-Length: 2\r\nperson@example.com\r\nX: y\r\n\r\n{}")
 }
 REDIRECTS = {
     f"{status} to {where}": raw(
@@ -151,7 +151,6 @@ def test_body_that_trickles_is_tried_again(api, tap, kind):
     [(202, "still processing"), (401, "(401)"), (404, "(404)"), (500, "(500)")],
 )
 def test_endless_error_is_judged_by_its_status(api, tap, status, said):
-    """A page that is too large has another meaning than a refused key."""
     answer = raw(b"HTTP/1.1 %d X\r\n\r\n{" % status, FILLER)
     api.add(Job("a", script={"imports": [answer] * 9}))
 
@@ -178,7 +177,6 @@ def test_page_may_be_as_large_as_the_setting_says(api, tap, encoding, more):
 
 
 def test_compressed_page_never_takes_much_more_memory_than_allowed(api, tap):
-    """What would decompress to hundreds of megabytes is stopped on the way."""
     bomb = gzip.compress(bytes(300_000_000))
     for body, encoding in ((bomb, "gzip"), (gzip.compress(bomb), "gzip, gzip")):
         api.add(Job("a", script={"imports": [encoded(body, encoding)]}))

@@ -16,8 +16,7 @@ PINS = ROOT / "requirements"
 FILES = sorted(PINS.glob("*.txt"))
 
 
-def pins(file: Path) -> dict[str, str]:
-    """The packages of a file of pins, and their versions on this Python."""
+def pins(file):
     lines = re.findall(r"^([\w.-]+==.*?)(?: \\)?$", file.read_text(), re.MULTILINE)
     found = [Requirement(line) for line in lines]
     return {
@@ -27,19 +26,18 @@ def pins(file: Path) -> dict[str, str]:
     }
 
 
-def plugins() -> list[tuple[str, str]]:
-    """The plugins of the Meltano project, and what pip gets to install them."""
+def plugins():
     project = safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     kinds = project["plugins"].values()
     return [(one["name"], one["pip_url"]) for kind in kinds for one in kind]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_pins_name_no_index(file: Path) -> None:
+def test_pins_name_no_index(file):
     assert "://" not in file.read_text(encoding="utf-8")
 
 
-def test_every_package_for_development_has_a_hash() -> None:
+def test_every_package_for_development_has_a_hash():
     text = (PINS / "dev.txt").read_text(encoding="utf-8")
     first_lines = re.findall(r"^\S+==.*$", text, re.MULTILINE)
     assert first_lines
@@ -47,13 +45,13 @@ def test_every_package_for_development_has_a_hash() -> None:
 
 
 @pytest.mark.parametrize("name", ["ci.txt", "tap.txt"])
-def test_users_get_the_versions_that_the_tests_run_with(name: str) -> None:
+def test_users_get_the_versions_that_the_tests_run_with(name):
     assert pins(PINS / name)
     assert pins(PINS / name).items() <= pins(PINS / "dev.txt").items()
 
 
 @pytest.mark.parametrize(("name", "pip_url"), plugins())
-def test_each_plugin_is_installed_with_its_pins(name: str, pip_url: str) -> None:
+def test_each_plugin_is_installed_with_its_pins(name, pip_url):
     """Versions without hashes, as hashes would stop the editable tap."""
     arguments = shlex.split(pip_url)
     option = "-r" if "--no-deps" in arguments else "-c"

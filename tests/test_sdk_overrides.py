@@ -37,7 +37,6 @@ def sources(names=()):
 
 
 def names_in(owner):
-    """The attributes of a class, and those that its objects get at the start."""
     yield from vars(owner)
     start = vars(owner).get("__init__")
     if inspect.isfunction(start):
@@ -58,7 +57,6 @@ def test_no_private_module_of_another_package_is_imported():
 
 
 def test_private_names_of_other_packages_are_the_listed_ones():
-    """Overridden ones, and those of objects that other packages made."""
     theirs = {
         name
         for owner in (singer_sdk.Tap, RESTStream, requests.Response, requests.Session)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.postgres_server import PASSWORD, Postgres
+from tests.postgres_server import PASSWORD
 from tests.project import Project, blocks, filled_in, settings_for
 from tests.stand_in import Job, StandIn, make_events
-
-if TYPE_CHECKING:
-    import subprocess
 
 pytestmark = pytest.mark.e2e
 JOBS = [f"job-{number}" for number in range(8)]
@@ -22,10 +19,7 @@ COUNTS = """
 """
 
 
-def run(
-    project: Project, postgres: Postgres, api: StandIn, commands: str
-) -> subprocess.CompletedProcess[str]:
-    """Run documented commands."""
+def run(project, postgres, api, commands):
     settings: dict[str, Any] = settings_for(api) | postgres.settings
     del settings["TAP_FULLSTORY_IMPORTS_JOB_IDS"]
     return project.run("bash", "-euc", commands, **settings)
@@ -34,7 +28,6 @@ def run(
 def test_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
     tmp_path, postgres
 ):
-    """From an empty database and the first start of Meltano on."""
     project = Project(tmp_path / "project")
     path = project.path / "job-ids.txt"
     load = filled_in(LOAD, {"SHARDS": "2"})

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness import batches
 from tests.stand_in import Answer, Job, StandIn
 
 pytestmark = pytest.mark.slow
@@ -26,12 +27,10 @@ SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 SMALL = [{"name": "x", "properties": {"text": "y" * 300}}] * 500
 MANY = [f"job-{index}" for index in range(2_000)]
 HANGS = Answer(hang=True)
-GZIP = {"encoding": {"format": "jsonl", "compression": "gzip"}}
 
 
 @pytest.fixture
 def start(tap):
-    """Starts the command line; at the end of the test nothing of it is left."""
     processes = []
 
     def begin(**settings):
@@ -55,7 +54,6 @@ def until(condition):
 
 
 def read(process, enough):
-    """Read stdout until there is enough, past any buffer of this side."""
     head = b""
     while not enough(head):
         block = os.read(process.out.fileno(), 65_536)
@@ -290,8 +288,7 @@ def test_signal_in_batches_keeps_the_jobs_whose_files_are_announced(api, tap, st
     job_ids = MANY[:12]
     api.add(*(Job(job_id, rows=SMALL, page_size=250) for job_id in job_ids))
     api.add(Job("hangs", script={"imports": [HANGS]}))
-    batches = {**GZIP, "batch_size": 1_800, "storage": {"root": tap.path.as_uri()}}
-    process = start(job_ids=[*job_ids, "hangs"], batch_config=batches)
+    process = start(job_ids=[*job_ids, "hangs"], batch_config=batches(tap.path, 1_800))
     until(lambda: api.asked("hangs"))
 
     run = end(process, signal.SIGTERM)
@@ -305,7 +302,7 @@ BUSY = {
     "writes": ([Job(job_id, rows=SMALL) for job_id in MANY[:400]], {}),
     "fills a batch": (
         [Job("a", rows=SMALL * 10, page_size=5)],
-        {"batch_config": {**GZIP, "batch_size": 10_000}},
+        {"batch_config": 10_000},
     ),
     "leaves out all rows": (
         [Job("a", rows=SMALL * 10, page_size=5)],
@@ -326,9 +323,8 @@ BUSY = {
 
 @pytest.mark.parametrize(("jobs", "settings"), BUSY.values(), ids=BUSY)
 def test_target_that_dies_ends_run(tap, start, jobs, settings):
-    if "batch_config" in settings:
-        storage = {"root": tap.path.as_uri()}
-        settings = {"batch_config": {**settings["batch_config"], "storage": storage}}
+    if size := settings.get("batch_config"):
+        settings = {"batch_config": batches(tap.path, size)}
     with StandIn(*jobs, latency=0.03) as api:
         api.encode()
         tap.api = api
@@ -344,15 +340,3 @@ def test_target_that_dies_ends_run(tap, start, jobs, settings):
     assert run.lines[-1].startswith("The target has closed the pipe")
     assert "BrokenPipe" not in run.stderr
     assert len(api.requests) < 600  # nothing is asked for when nobody can take it
-
-
-def test_signal_ends_run_that_only_tries_again(tap, start):
-    failing = [Job(job_id, script={"imports": [Answer(500)] * 8}) for job_id in MANY]
-    with StandIn(Job("a", rows=SMALL), *failing, latency=0.01) as api:
-        tap.api = api
-        process = start(job_ids=["a", *MANY])
-        until(lambda: len(api.requests) > 30)
-
-        run = end(process, signal.SIGTERM)
-
-    assert run.completed() == {"a"}

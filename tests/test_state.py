@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.stand_in import Answer, Job, make_events
-from tests.streams import NAMES, SETTINGS, job_of
+from tests.streams import SETTINGS, job_of
 
 ROWS = make_events(5)
 STREAM = "imported_events"
@@ -127,36 +127,6 @@ def test_state_of_100_000_jobs_keeps_each(api, tap, kind):
     assert run.state == state_of(*old, "new", stream=stream)
 
 
-@pytest.mark.parametrize("status", [302, 401, 404, 422])
-def test_failed_job_is_not_in_the_state_and_the_saved_ones_are(api, tap, status):
-    bad = Job("b", rows=ROWS, page_size=2, script={"imports:1": [Answer(status)] * 9})
-    api.add(bad, Job("c", rows=ROWS))
-    tap.settings["job_wait_timeout"] = 0
-
-    run = tap.run(job_ids=["a", "b", "c"], state=state_of("a"))
-
-    assert run.status == 1
-    assert run.messages[-1]["type"] == "STATE"
-    assert run.state == state_of("a", "c")
-
-
-def test_job_that_was_cut_off_is_read_again_from_its_first_page(api, tap):
-    script = {"imports:1": [Answer(500)] * 2}
-    api.add(Job("a", rows=ROWS, page_size=2, script=script), Job("b", rows=ROWS))
-    first = tap.run(job_ids=["a", "b"], max_attempts=2)
-    assert first.status == 1
-    assert first.state == state_of("b")
-    api.clear()
-
-    second = tap.run(job_ids=["a", "b"], max_attempts=2, state=first.state)
-
-    assert second.status == 0
-    assert [request.job_id for request in api.requests] == ["a"] * 3
-    assert api.requests[0].token is None
-    assert second.places("a") == [*range(5)]
-    assert second.state == state_of("b", "a")
-
-
 SETTINGS_OF_FAILURES = {
     "waits in vain": {"job_ids": ["late"], "job_wait_timeout": 0},
     "is refused": {"job_ids": ["late"], "api_key": "wrong"},
@@ -228,16 +198,3 @@ def test_states_of_many_small_jobs_are_few_bytes_beside_their_records(
     for line in run.stdout.splitlines():
         sizes[json.loads(line)["type"]].append(len(line))
     assert sum(sizes["STATE"][:-1]) < 0.05 * sum(sizes["RECORD"])
-
-
-def test_each_stream_has_its_own_list(api, tap):
-    tap.streams = NAMES
-    api.add(
-        job_of("events", "a"), job_of("users", "a", script={"errors": [Answer(422)]})
-    )
-
-    run = tap.run(job_ids=["a"], user_job_ids=["a"])
-
-    assert run.status == 1
-    lists = {name: [*run.completed(name)] for name in NAMES}
-    assert lists == {name: ["a"] * (name != "user_import_errors") for name in NAMES}
