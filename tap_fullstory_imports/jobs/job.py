@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap_fullstory_imports.fullstory import (
+    AccessError,
     JobError,
     MissingJobError,
     NotReadyError,
@@ -70,6 +71,16 @@ class Job:
     due: float = 0.0
     _status: Status | None = None
     _readings: dict[str, _Readings] = field(default_factory=dict)  # by stream
+
+    @property
+    def kind(self) -> str:
+        """What it imports."""
+        return self.status_stream.kind
+
+    @property
+    def status(self) -> Status | None:
+        """Its status, if the last reading has asked for it."""
+        return self._status
 
     async def read(self) -> None:
         """Read what is left of the job; afterwards `streams` holds what still is."""
@@ -182,7 +193,7 @@ class Job:
             await self._write(stream, page, rows)
             rows, empty_pages = rows + len(page), 0 if page else empty_pages + 1
             del response, page  # or two pages would be in memory
-            report.progress.note(self.job_id, rows, total)
+            report.page(stream.name, self.job_id, rows, total)
             if self.means.most_rows is not None and rows:
                 break
             if not paginator.finished:
@@ -244,7 +255,7 @@ class Job:
             report.unreadable(stream.name, self.job_id, *seen)
         if readings.replaced:
             report.replaced(stream.name, self.job_id, readings.replaced)
-        report.ended(stream.name, self.job_id, "read", rows=rows)
+        report.ended(stream.name, self.job_id, "read")
         if self.means.most_rows is None:
             self.means.output.finish(stream, self.job_id)
 
@@ -253,6 +264,8 @@ class Job:
         self.streams.remove(stream)
         policy = self.means.settings.missing_jobs
         outcome, text = verdicts.failed(stream.kind, error, policy)
+        if isinstance(error, AccessError):
+            self.means.report.refused(stream.name)
         self.means.report.ended(stream.name, self.job_id, outcome, text)
 
     async def end_unfinished(self, seconds: float) -> None:
@@ -262,7 +275,7 @@ class Job:
         for stream in self.streams:
             if stream is self.status_stream and self._status:
                 await self._write(stream, self._status, 0)
-                report.ended(stream.name, self.job_id, "read", rows=1)
+                report.ended(stream.name, self.job_id, "read")
             else:
                 report.ended(stream.name, self.job_id, outcome, text)
         self.streams = []

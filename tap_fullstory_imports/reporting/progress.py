@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from tap_fullstory_imports.reporting.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
 LINE_SECONDS = 10.0
-BAR_SECONDS = 0.5
-BAR_STEPS = 1_000
-ERASE = "\r\x1b[2K\x1b[?25h"  # the line, and show the cursor again
 _MINUTE = 60
 
 
@@ -34,8 +34,12 @@ class Progress:
         self.jobs = self.rows = 0
         self._done = self._shown_rows = 0
         self._open: dict[str, float] = {}  # the share of each job that is being read
-        self._bar = _bar() if _is_terminal() else None
-        self._next = now() + (BAR_SECONDS if self._bar else LINE_SECONDS)
+        self._next = now() + LINE_SECONDS
+        self._bar: Bar | None = None
+        self._has_bar = is_terminal() and os.environ.get("TERM") not in {
+            "dumb",
+            "unknown",
+        }
 
     @property
     def is_idle(self) -> bool:
@@ -45,7 +49,8 @@ class Progress:
 
     def note(self, job_id: str, rows: int, total: int | None) -> None:
         """Note how many rows of a job have been written, of how many."""
-        self._open[job_id] = min(1.0, rows / total) if total else 0.0
+        share = min(1.0, rows / total) if total else 0.0
+        self._open[job_id] = max(share, self._open.get(job_id, 0.0))
 
     def job_done(self, job_id: str) -> None:
         """Note that a job has been read for all its streams."""
@@ -54,23 +59,57 @@ class Progress:
 
     def show(self) -> None:
         """Show the progress if that is due."""
-        if self._now() < self._next or not self.jobs:
+        if not self.jobs:
             return
-        if self._bar is None:
+        if self._has_bar:
+            try:
+                self._draw()
+            except OSError:  # the terminal has gone
+                self._has_bar = False
+                self.close()
+        elif self._now() >= self._next:
             self._next = self._now() + LINE_SECONDS
             self._logger.info("Progress: %s.", self._text())
-        else:
-            self._next = self._now() + BAR_SECONDS
-            self._bar.pos = round(self._share * BAR_STEPS)
-            self._bar.current_item = self._text()
-            self._bar.render_progress()
+
+    def _draw(self) -> None:
+        from rich import progress  # noqa: PLC0415 - only where there is a bar
+
+        if self._bar is None:
+            bar = progress.BarColumn(bar_width=None)
+            text = progress.TextColumn("{task.description}", markup=False)
+            self._bar = progress.Progress(
+                *(bar, text),
+                console=terminal(),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                expand=True,
+            )
+            self._bar.add_task("", total=1.0)
+            self._redirected(self._bar.start)
+        self._bar.update(
+            self._bar.task_ids[0], completed=self._share, description=self._text()
+        )
+        self._bar.refresh()
 
     def close(self) -> None:
         """Erase the bar for good."""
-        if self._bar is not None:
-            _erase(None)
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with suppress(OSError):
+                self._redirected(bar.stop)
+
+    @staticmethod
+    def _redirected(change: Callable[[], Any]) -> None:
+        """Make a change of `sys.stderr` hold for the log, too."""
+        before = sys.stderr
+        try:
+            change()
+        finally:
             for handler in logging.getLogger().handlers:
-                handler.removeFilter(_erase)
+                if isinstance(handler, logging.StreamHandler):
+                    if handler.stream is before:
+                        handler.setStream(sys.stderr)
 
     @property
     def _share(self) -> float:
@@ -80,36 +119,24 @@ class Progress:
         """The jobs, the rows, their rate, and an estimate of the time left."""
         seconds, share = max(0.001, self._now() - self._started), self._share
         text = (
-            f"{self._done:,} of {many(self.jobs, 'job')} done,"
-            f" {many(self.rows, 'row')}, {self.rows / seconds:,.0f} rows a second"
+            f"{self._done:,} of {many(self.jobs, 'job')}, {many(self.rows, 'row')},"
+            f" {self.rows / seconds:,.0f} a second"
         )
         if 0 < share < 1:
             text += f", about {_duration(seconds * (1 - share) / share)} left"
         return text
 
 
-def _bar() -> Any:
-    """A bar below the log lines of a terminal, each of which erases it first."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_erase)
-    return click.progressbar(
-        length=BAR_STEPS,
-        show_eta=False,
-        show_percent=False,
-        item_show_func=lambda text: text,
-        bar_template="[%(bar)s] %(info)s",
-        width=20,
-        file=sys.stderr,
-    )
-
-
-def _erase(_record: logging.LogRecord | None) -> bool:
-    click.echo(ERASE, file=sys.stderr, nl=False)
-    return True
-
-
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether somebody watches."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def terminal() -> Console:
+    """The terminal, whatever the environment says of others."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(file=sys.stderr, force_terminal=True, soft_wrap=True)
 
 
 def _duration(seconds: float) -> str:
