@@ -16,7 +16,7 @@ from typing_extensions import override
 from tap_fullstory_imports import settings
 from tap_fullstory_imports.fullstory import Sessions
 from tap_fullstory_imports.jobs.run import Run
-from tap_fullstory_imports.reporting import redaction
+from tap_fullstory_imports.reporting import about, redaction
 from tap_fullstory_imports.settings import Settings, fault
 from tap_fullstory_imports.settings.checks import bare_key
 from tap_fullstory_imports.settings.command_line import (
@@ -88,7 +88,11 @@ class TapFullstoryImports(Tap):
         known: dict[str, Any] = cls.config_jsonschema["properties"]
         if key := config.get("api_key"):
             redaction.hide(bare_key(str(key)))
-        return Settings.from_config(config, settings.of_others(config, known, NAMES))
+        faults = settings.of_others(config, known, NAMES)
+        checked = Settings.from_config(config, faults)
+        if checked.shard:
+            redaction.hide(checked.api_key, f"Shard {checked.shard}: ")
+        return checked
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:
@@ -133,6 +137,13 @@ class TapFullstoryImports(Tap):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        command.epilog = about.EPILOG
+        return command
+
+    @classmethod
+    @override
     def invoke(  # type: ignore[override]
         cls,
         *,
@@ -166,6 +177,8 @@ class TapFullstoryImports(Tap):
             if value == CliTestOptionValue.Schema.value:
                 tap.write_schemas()
                 ctx.exit()
+            if sys.stdout and sys.stdout.isatty():
+                tap.message_writer.leaves_out = b'{"type":"SCHEMA"'
             tap.read_all(most_rows=1)
 
     @classmethod

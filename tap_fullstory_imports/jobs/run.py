@@ -83,19 +83,19 @@ class Run:
     # How a run ends
 
     async def _main(self) -> int:
-        is_test = self._most_rows is not None
-        report = Report(self._logger, self._settings, self._loop.time, is_test=is_test)
+        report = Report(self._logger, self._settings, self._loop.time)
         try:
             await self._read_all(report)
         except (StopError, TargetGoneError) as error:  # while it was being closed
             self._ended_by = self._ended_by or error
         left = [(job.kind, job.job_id) for job in self._jobs if job.streams]
-        report.end(self._reason(), self._waited, left)
+        is_test = self._most_rows is not None
+        status = report.end(self._reason(), self._waited, left, test=is_test)
         if self._signal:
             return 128 + self._signal
         if self._ended_by and not isinstance(self._ended_by, _EXPECTED):
             raise self._ended_by
-        return report.exit_code
+        return status
 
     async def _read_all(self, report: Report) -> None:
         now = self._loop.time

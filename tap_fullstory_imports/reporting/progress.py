@@ -13,9 +13,6 @@ from tap_fullstory_imports.reporting.words import many
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
 LINE_SECONDS = 10.0
 _MINUTE = 60
 
@@ -31,15 +28,11 @@ class Progress:
     def __init__(self, logger: logging.Logger, now: Callable[[], float]) -> None:
         """Start with nothing to do; `now` tells seconds."""
         self._logger, self._now, self._started = logger, now, now()
-        self.jobs = self.rows = 0
-        self._done = self._shown_rows = 0
+        self.jobs = self.rows = self._done = self._shown_rows = 0
         self._open: dict[str, float] = {}  # the share of each job that is being read
         self._next = now() + LINE_SECONDS
-        self._bar: Bar | None = None
-        self._has_bar = is_terminal() and os.environ.get("TERM") not in {
-            "dumb",
-            "unknown",
-        }
+        self._has_bar = is_terminal() and os.environ.get("TERM") != "dumb"
+        self._bar: Any = None  # of rich
 
     @property
     def is_idle(self) -> bool:
@@ -59,37 +52,36 @@ class Progress:
 
     def show(self) -> None:
         """Show the progress if that is due."""
-        if not self.jobs:
-            return
-        if self._has_bar:
+        share = (self._done + sum(self._open.values())) / max(1, self.jobs)
+        if self._has_bar and self.jobs:
             try:
-                self._draw()
+                self._draw(share)
             except OSError:  # the terminal has gone
                 self._has_bar = False
                 self.close()
-        elif self._now() >= self._next:
+        elif self._now() >= self._next and self.jobs:
             self._next = self._now() + LINE_SECONDS
-            self._logger.info("Progress: %s.", self._text())
+            self._logger.info("Progress: %s.", self._text(share))
 
-    def _draw(self) -> None:
-        from rich import progress  # noqa: PLC0415 - only where there is a bar
-
+    def _draw(self, share: float) -> None:
         if self._bar is None:
-            bar = progress.BarColumn(bar_width=None)
-            text = progress.TextColumn("{task.description}", markup=False)
+            from rich import console, progress  # noqa: PLC0415 - only for a bar
+
             self._bar = progress.Progress(
-                *(bar, text),
-                console=terminal(),
+                progress.BarColumn(bar_width=None),
+                progress.TextColumn("{task.description}", markup=False),
+                # Log lines are not wrapped.
+                console=console.Console(
+                    file=sys.stderr, force_terminal=True, soft_wrap=True
+                ),
                 auto_refresh=False,
                 transient=True,
                 redirect_stdout=False,
                 expand=True,
             )
             self._bar.add_task("", total=1.0)
-            self._redirected(self._bar.start)
-        self._bar.update(
-            self._bar.task_ids[0], completed=self._share, description=self._text()
-        )
+            _redirecting_the_log(self._bar.start)
+        self._bar.update(0, completed=share, description=self._text(share))
         self._bar.refresh()
 
     def close(self) -> None:
@@ -97,27 +89,11 @@ class Progress:
         bar, self._bar = self._bar, None
         if bar is not None:
             with suppress(OSError):
-                self._redirected(bar.stop)
+                _redirecting_the_log(bar.stop)
 
-    @staticmethod
-    def _redirected(change: Callable[[], Any]) -> None:
-        """Make a change of `sys.stderr` hold for the log, too."""
-        before = sys.stderr
-        try:
-            change()
-        finally:
-            for handler in logging.getLogger().handlers:
-                if isinstance(handler, logging.StreamHandler):
-                    if handler.stream is before:
-                        handler.setStream(sys.stderr)
-
-    @property
-    def _share(self) -> float:
-        return (self._done + sum(self._open.values())) / max(1, self.jobs)
-
-    def _text(self) -> str:
+    def _text(self, share: float) -> str:
         """The jobs, the rows, their rate, and an estimate of the time left."""
-        seconds, share = max(0.001, self._now() - self._started), self._share
+        seconds = max(0.001, self._now() - self._started)
         text = (
             f"{self._done:,} of {many(self.jobs, 'job')}, {many(self.rows, 'row')},"
             f" {self.rows / seconds:,.0f} a second"
@@ -128,15 +104,19 @@ class Progress:
 
 
 def is_terminal() -> bool:
-    """Whether somebody watches."""
+    """Whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def terminal() -> Console:
-    """The terminal, whatever the environment says of others."""
-    from rich.console import Console  # noqa: PLC0415
-
-    return Console(file=sys.stderr, force_terminal=True, soft_wrap=True)
+def _redirecting_the_log(change: Callable[[], None]) -> None:
+    """Start or stop the bar: log lines go through it meanwhile."""
+    before = sys.stderr
+    try:
+        change()
+    finally:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+                handler.setStream(sys.stderr)
 
 
 def _duration(seconds: float) -> str:

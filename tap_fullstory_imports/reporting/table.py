@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import bisect
+import io
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap_fullstory_imports.reporting.redaction import without_key
 from tap_fullstory_imports.reporting.words import bounded
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 MOST_ROWS = 20
 LOG_WIDTH = 110
-# Worst first: an outcome, the verdict in the table, and what is said of all the others.
+# Worst first: an outcome, its verdict in the table, how a line about the others ends.
 VERDICTS = {
     "failed": ("failed", "that failed"),
     "not read": ("not read", "that were not read"),
@@ -27,10 +27,7 @@ VERDICTS = {
     "already read": ("already read", "that were already read"),
 }
 OUTCOMES = tuple(VERDICTS)
-_COLOURS = dict(
-    zip(OUTCOMES, ("red", "red", "yellow", "yellow", "green"), strict=False)
-)
-_COLUMNS = "kind", "job", "status", "rows read", "refused", "verdict"
+_COLOURS = {"failed": "red", "not read": "red", "deferred": "yellow", "read": "green"}
 
 
 @dataclass(slots=True)
@@ -43,54 +40,26 @@ class Row:
     status: str = ""
     rows: int = 0
     refused: int | None = None  # by Fullstory; None if nobody has asked
-    reasons: dict[str, list[str]] = field(default_factory=dict)  # the streams by reason
+    reasons: dict[str, list[str]] = field(default_factory=dict)  # streams by reason
 
     @property
     def badness(self) -> tuple[int, bool]:
         """Lower for a worse one."""
         return OUTCOMES.index(self.outcome), not self.refused
 
-    def cells(self, job_length: int, key: str) -> list[str]:
-        """The texts of the columns, without the API key."""
-        verdict = VERDICTS[self.outcome][0]
-        if self.outcome == "failed":
-            verdict = f"failed: {next(iter(self.reasons), '')}"
-        refused = "-" if self.refused is None else f"{self.refused:,}"
-        job_id, status, verdict = (
-            bounded(without_key(text, key), length)
-            for text, length in (
-                (self.job_id, job_length),
-                (self.status or "-", 20),
-                (verdict, 200),
-            )
-        )
-        return [self.kind, job_id, status, f"{self.rows:,}", refused, verdict]
-
 
 class JobTable:
-    """Counts all jobs, and keeps the worst ones.
+    """Counts all jobs by outcome, and keeps the worst ones."""
 
-    Attributes:
-        jobs: The number of jobs by outcome.
-        refused: How many rows Fullstory has refused; None if nobody has asked about a
-            job that was read.
-    """
-
-    def __init__(self) -> None:
-        """Start without jobs."""
+    def __init__(self, key: str) -> None:
+        """Start without jobs; no cell shows the API key."""
+        self._key, self._worst = key, list[Row]()
         self.jobs = Counter[str]()
-        self.refused: int | None = 0
-        self._worst: list[Row] = []
 
     def add(self, row: Row) -> None:
         """Take a job that has come to its end."""
         self.jobs[row.outcome] += 1
-        if row.refused is not None and self.refused is not None:
-            self.refused += row.refused
-        elif row.outcome == "read":
-            self.refused = None
-        is_full = len(self._worst) == MOST_ROWS
-        if not is_full or row.badness < self._worst[-1].badness:
+        if len(self._worst) < MOST_ROWS or row.badness < self._worst[-1].badness:
             bisect.insort(self._worst, row, key=lambda one: one.badness)
             del self._worst[MOST_ROWS:]
 
@@ -99,61 +68,76 @@ class JobTable:
         self.jobs["failed"] -= jobs
         self.jobs["not read"] += jobs
         for row in self._worst:
-            if [*row.reasons] == [reason]:
-                row.outcome = "not read"
+            row.outcome = "not read" if reason in row.reasons else row.outcome
         self._worst.sort(key=lambda one: one.badness)
 
-    def others(self) -> str:
-        """What became of the jobs that have no row; empty if all have one."""
+    def show(self, file: Any = None) -> str:
+        """Print the table in a terminal; or return it as lines without colour."""
+        from rich import box, console  # noqa: PLC0415 - only where a run reports
+
+        text, options = io.StringIO(), {"width": LOG_WIDTH, "color_system": None}
+        screen = console.Console(
+            file=file or text, **({"force_terminal": True} if file else options)
+        )
+        if self._worst:
+            screen.print(self._table(box.SIMPLE_HEAD if file else None))
+        screen.print(self._others(), markup=False, highlight=False, end="")
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        from rich import box, console  # noqa: PLC0415 - only where a run reports
+
+        text = io.StringIO()
+        if self._worst:
+            screen = console.Console(file=text, width=10_000, color_system=None)
+            screen.print(self._table(box.MARKDOWN))
+        lines = (line.strip() for line in text.getvalue().splitlines())
+        return "\n".join([*filter(None, lines), "", self._others()])
+
+    def _others(self) -> str:
+        """What became of the jobs that have no row; a line, or nothing."""
         left = self.jobs - Counter(row.outcome for row in self._worst)
         said = [
             f"{left[one]:,} more {VERDICTS[one][1]}" for one in OUTCOMES if left[one]
         ]
-        return f"and {', '.join(said)}" if said else ""
+        return f"and {', '.join(said)}\n" if said else ""
 
-    def show(self, console: Console, key: str) -> None:
-        """Print the table, in colour if the console has colours."""
-        from rich import box  # noqa: PLC0415 - only where a run reports
+    def _table(self, look: Any) -> Table:
+        from rich import box, table, text  # noqa: PLC0415 - only where a run reports
 
-        if self._worst:
-            is_log = not console.is_terminal
-            look = None if is_log else box.SIMPLE_HEAD
-            console.print(self._table(look, 36, key), soft_wrap=False)
-        if others := self.others():
-            console.print(others, markup=False, highlight=False)
-
-    def markdown(self, key: str) -> str:
-        """The table as Markdown."""
-        from rich import box  # noqa: PLC0415
-        from rich.console import Console  # noqa: PLC0415
-
-        console = Console(width=10_000, color_system=None)
-        with console.capture() as capture:
-            console.print(self._table(box.MARKDOWN, 200, key, escape=True))
-        lines = [line.strip() for line in capture.get().splitlines()]
-        table = "\n".join(line for line in lines if line) if self._worst else ""
-        return "\n\n".join(filter(None, (table, self.others())))
-
-    def _table(
-        self, look: object, job_length: int, key: str, *, escape: bool = False
-    ) -> Table:
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-
-        table = Table(box=look, pad_edge=False, header_style="bold")  # type: ignore[arg-type]
-        for name in _COLUMNS:
-            is_number = name in {"rows read", "refused"}
-            justify = "right" if is_number else "left"
-            table.add_column(name, justify=justify, no_wrap=name != "verdict")  # type: ignore[arg-type]
+        made = table.Table(box=look, pad_edge=False, header_style="bold")
+        made.add_column("kind")
+        made.add_column("job", no_wrap=True)
+        made.add_column("status")
+        made.add_column("rows read", justify="right")
+        made.add_column("refused", justify="right")
+        made.add_column("verdict", ratio=1 if look is box.SIMPLE_HEAD else None)
         for row in self._worst:
-            cells = row.cells(job_length, key)
-            if escape:
+            why = f": {next(iter(row.reasons), '')}" if row.outcome == "failed" else ""
+            cells = [
+                bounded(without_key(cell, self._key), length) or "-"
+                for cell, length in (
+                    (row.kind, 6),
+                    (row.job_id, 36),
+                    (row.status, 20),
+                    (f"{row.rows:,}", 20),
+                    ("" if row.refused is None else f"{row.refused:,}", 20),
+                    (VERDICTS[row.outcome][0] + why, 200),
+                )
+            ]
+            if look is box.MARKDOWN:
                 cells = [in_markdown(cell) for cell in cells]
-            texts = [Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells]
-            texts[-1].stylize(_COLOURS.get(row.outcome, ""))
-            texts[-2].stylize("yellow" if row.refused else "")
-            table.add_row(*texts)
-        return table
+            styles = "", "", "", "", "yellow" if row.refused else ""
+            made.add_row(
+                *(
+                    text.Text(cell, style, no_wrap=True, overflow="ellipsis")
+                    for cell, style in zip(
+                        cells, (*styles, _COLOURS.get(row.outcome, "")), strict=True
+                    )
+                )
+            )
+        return made
 
 
 def in_markdown(text: str) -> str:
