@@ -118,15 +118,6 @@ class Run:
         [line] = [line for line in self.lines if line.startswith("Summary: ")]
         return _numbers(line.removeprefix("Summary: "))
 
-    @property
-    def counts(self) -> dict[str, dict[str, float]]:
-        """The numbers of the line of each stream before the summary."""
-        return {
-            stream: _numbers(rest)
-            for stream, colon, rest in (line.partition(": ") for line in self.lines)
-            if rest.startswith("rows written ")
-        }
-
 
 def _numbers(text: str) -> dict[str, float]:
     """The numbers of a text such as ``rows 5, requests 2``, by their names."""
