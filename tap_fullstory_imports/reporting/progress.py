@@ -79,7 +79,7 @@ class Progress:
                 redirect_stdout=False,
                 expand=True,
             )
-            self._bar.add_task("", total=1.0)
+            self._bar.add_task(self._text(share), total=1.0)
             _redirecting_the_log(self._bar.start)
         self._bar.update(0, completed=share, description=self._text(share))
         self._bar.refresh()
