@@ -138,6 +138,7 @@ class TapFullstoryImports(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
+        redaction.hide("")  # until there is a key
         command = super().get_singer_command()
         command.epilog = about.EPILOG
         return command

@@ -212,7 +212,8 @@ def test_failed_run_says_first_which_lines_to_search_for(api, tap):
     run = tap.run(job_ids=["a", "missing"])
     hint = next(n for n, line in enumerate(run.lines) if "search the log" in line)
     assert run.lines[hint + 1].split() == HEAD
-    assert all(" | ERROR " in line for line in run.stderr.splitlines()[-1:])
+    summary = next(n for n, line in enumerate(run.lines) if line.startswith("Summary:"))
+    assert run.lines[summary + 1 :] == run.errors
     assert "search" not in tap.run(job_ids=["a"]).stderr
 
 

@@ -24,8 +24,8 @@ MOST_REASONS = 20
 OTHER_REASONS = "The reasons are left out, because there are too many."
 SHOWN_OUTCOMES = ("read", "already read", "deferred", "skipped", "not read", "failed")
 HOW_TO_SEARCH = (
-    "The run has failed. Lines of a target and of Meltano follow: to find the reasons,"
-    " search the log for `| ERROR`."
+    "The run has failed. Lines of a target and of Meltano can follow. To find the"
+    " reasons, search the log for `Summary:`. They are the next lines of the tap."
 )
 
 
