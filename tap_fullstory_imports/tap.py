@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import JobStream, Sessions
 from tap_fullstory_imports.jobs.run import Run
-from tap_fullstory_imports.reporting import redaction
+from tap_fullstory_imports.reporting import about, redaction
 from tap_fullstory_imports.reporting.words import many
 from tap_fullstory_imports.settings import checks
 from tap_fullstory_imports.settings.command_line import (
@@ -84,7 +84,10 @@ class TapFullstoryImports(Tap):
         known: dict[str, Any] = cls.config_jsonschema["properties"]
         if key := config.get("api_key"):
             redaction.hide(checks.bare_key(str(key)))
-        return Settings.from_config(config, checks.of_others(config, known, NAMES))
+        checked = Settings.from_config(config, checks.of_others(config, known, NAMES))
+        if checked.shard:
+            redaction.hide(checked.api_key, f"Shard {checked.shard}: ")
+        return checked
 
     @override
     def discover_streams(self) -> Sequence[JobStream]:
@@ -129,6 +132,14 @@ class TapFullstoryImports(Tap):
 
     @classmethod
     @override
+    def get_singer_command(cls) -> click.Command:
+        redaction.hide("")  # until there is a key
+        command = super().get_singer_command()
+        command.epilog = about.EPILOG
+        return command
+
+    @classmethod
+    @override
     def invoke(  # type: ignore[override]
         cls,
         *,
@@ -162,6 +173,8 @@ class TapFullstoryImports(Tap):
             if value == CliTestOptionValue.Schema.value:
                 tap.write_schemas()
                 ctx.exit()
+            if sys.stdout and sys.stdout.isatty():
+                tap.message_writer.leaves_out = b'{"type":"SCHEMA"'
             tap.read_all(most_rows=1)
 
     @classmethod

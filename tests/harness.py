@@ -100,16 +100,6 @@ class Run:
         [line] = [line for line in self.lines if line.startswith("Summary: ")]
         return _numbers(line.removeprefix("Summary: "))
 
-    @property
-    def counts(self):
-        """The numbers of the line of each stream before the summary."""
-        lines = [line.partition(": ") for line in self.lines]
-        return {
-            stream: _numbers(rest)
-            for stream, _, rest in lines
-            if rest.startswith("rows written ")
-        }
-
 
 def _numbers(text):
     found = re.findall(r"([a-z][a-z ]*) (\d+(?:\.\d+)?)", text)

@@ -308,17 +308,9 @@ def test_summary_counts_each_job_once_by_its_worst_stream(api, tap):
         job_wait_timeout=0,
     )
 
-    written = {"imports": 5, "errors": 15, "status": 4}
-    for stream in EVERY:
-        asked = len(api.asked(endpoint=stream.endpoint, kind=stream.kind))
-        assert run.counts[stream.name] == {
-            "rows written": written[stream.endpoint],
-            "filtered": 0,
-            "requests": asked,
-            "retries": 0,
-        }
     said = {"jobs read": 4, "already read": 2, "deferred": 2, "skipped": 2, "failed": 2}
-    said |= {"rows": 48, "requests": len(api.requests), "retries": 0}
+    said |= {"not read": 0, "rows": 48, "filtered": 0, "refused": 30, "warnings": 10}
+    said |= {"requests": len(api.requests), "retries": 0}
     assert run.summary == {**said, "seconds waited": pytest.approx(0, abs=50)}
 
 
@@ -338,7 +330,6 @@ def test_each_line_about_a_job_names_its_stream(api, tap):
     assert run.status == 0
     lines = [line for line in run.lines if re.search(r"\bJob \S", line)]
     assert [line for line in lines if not line.startswith(NAMES)] == []
-    assert all(run.about("a", name)[-1] == "Job a: 5 rows." for name in NAMES[:2])
 
 
 def test_job_is_read_whole_before_the_next_one(api, tap):

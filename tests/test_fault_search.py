@@ -64,7 +64,7 @@ LIMITS: tuple[dict[str, Any], ...] = (
 )
 SUMMARY = re.compile(
     r"Summary: jobs read (\d+), already read (\d+), deferred (\d+), skipped (\d+),"
-    r" failed (\d+);"
+    r" not read \d+, failed (\d+);"
 )
 FAILED = re.compile(r"(?:Job|(\d+) jobs)\b.*? failed\b")
 

@@ -6,6 +6,7 @@ sentence for the user.
 """
 
 from tap_fullstory_imports.fullstory.answers import (
+    AccessError,
     FullstoryError,
     JobError,
     MissingJobError,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from tap_fullstory_imports.fullstory import (
+    AccessError,
     Api,
     JobError,
     JobStream,
@@ -60,7 +61,7 @@ class Job:
     is_unfinished: bool = False  # at the last look its import was still running
     wait: float | None = None  # as Fullstory asks, in seconds; None if it does not
     due: float = 0.0  # when it may be read again; 0 before it has been read
-    _status: Status | None = None
+    status: Status | None = None  # if the last reading has asked for it
     _readings: defaultdict[str, _Readings] = field(
         default_factory=lambda: defaultdict(_Readings)
     )
@@ -68,7 +69,7 @@ class Job:
     async def read(self) -> None:
         """Read what is left of the job; afterwards `streams` holds what still is."""
         needs_status = self._needs_status()
-        self.is_unfinished, self.wait, self._status = False, None, None
+        self.is_unfinished, self.wait, self.status = False, None, None
         if needs_status and not await self._read_status():
             return
         for stream in [one for one in self.streams if one.place]:
@@ -92,7 +93,7 @@ class Job:
         It is a record of the stream of jobs, it says whether there are errors, and it
         tells more where the pages alone were not enough in the last reading.
         """
-        return self._status is not None or any(
+        return self.status is not None or any(
             stream is self.status_stream
             or stream.skips_without_rows
             or self._readings[stream.name].in_vain
@@ -123,12 +124,12 @@ class Job:
 
     async def _ask_status(self) -> Status:
         _, answer = await self.means.api.ask(self.status_stream, self.job_id)
-        self._status = status = cast("Status", answer)
+        self.status = status = cast("Status", answer)
         return status
 
     async def _final_status(self) -> Status:
         """The status in this reading, if the import has ended."""
-        status = self._status or await self._ask_status()
+        status = self.status or await self._ask_status()
         if not status.is_final:
             raise NotReadyError("The job is still processing.")
         return status
@@ -137,7 +138,7 @@ class Job:
 
     async def _read_stream(self, stream: JobStream) -> None:
         """Read the rows of a stream, judge whether they are all, and note it."""
-        status, readings = self._status, self._readings[stream.name]
+        status, readings = self.status, self._readings[stream.name]
         if status and stream.skips_without_rows and not stream.reported(status):
             self._end(stream, 0)
             return
@@ -174,7 +175,7 @@ class Job:
             await self._write(stream, page, rows)
             rows, empty_pages = rows + len(page), 0 if page else empty_pages + 1
             del response, page  # or two pages would be in memory
-            report.progress.note(self.job_id, rows, total)
+            report.page(stream.name, self.job_id, rows, total)
             if self.means.most_rows is not None and rows:
                 break
             if not paginator.finished:
@@ -236,7 +237,7 @@ class Job:
             report.unreadable(stream.name, self.job_id, *seen)
         if readings.replaced:
             report.replaced(stream.name, self.job_id, readings.replaced)
-        report.ended(stream.name, self.job_id, "read", rows=rows)
+        report.ended(stream.name, self.job_id, "read")
         if self.means.most_rows is None:
             self.means.output.finish(stream, self.job_id)
 
@@ -245,16 +246,18 @@ class Job:
         self.streams.remove(stream)
         policy = self.means.settings.missing_jobs
         outcome, text = verdicts.failed(stream.kind, error, policy)
+        if isinstance(error, AccessError):
+            self.means.report.refused(stream.name)
         self.means.report.ended(stream.name, self.job_id, outcome, text)
 
     async def end_unfinished(self, seconds: float) -> None:
         """End a job whose import still runs; its status is recorded as it is."""
         policy, report = self.means.settings.unfinished_jobs, self.means.report
-        outcome, text = verdicts.unfinished(self._status, seconds, policy)
+        outcome, text = verdicts.unfinished(self.status, seconds, policy)
         for stream in self.streams:
-            if stream is self.status_stream and self._status:
-                await self._write(stream, self._status, 0)
-                report.ended(stream.name, self.job_id, "read", rows=1)
+            if stream is self.status_stream and self.status:
+                await self._write(stream, self.status, 0)
+                report.ended(stream.name, self.job_id, "read")
             else:
                 report.ended(stream.name, self.job_id, outcome, text)
         self.streams = []

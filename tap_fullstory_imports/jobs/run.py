@@ -65,6 +65,7 @@ class Run:
         self._ended_by: BaseException | None = None
         self._signal = 0
         self._force: threading.Timer | None = None
+        self._jobs: list[Job] = []  # that are left
         self._waited = 0.0  # in vain, for imports that still run
 
     def __call__(self) -> int:
@@ -77,17 +78,21 @@ class Run:
     # How a run ends
 
     async def _main(self) -> int:
-        report = Report(self._logger, self._settings.max_attempts, self._loop.time)
+        report = Report(self._logger, self._settings, self._loop.time)
         try:
             await self._read_all(report)
         except (StopError, TargetGoneError) as error:  # while it was being closed
             self._ended_by = self._ended_by or error
-        report.end(self._reason(), self._waited)
+        left = [
+            (job.status_stream.kind, job.job_id) for job in self._jobs if job.streams
+        ]
+        is_test = self._most_rows is not None
+        status = report.end(self._reason(), self._waited, left, test=is_test)
         if self._signal:
             return 128 + self._signal
         if self._ended_by and not isinstance(self._ended_by, _EXPECTED):
             raise self._ended_by
-        return report.exit_code
+        return status
 
     async def _read_all(self, report: Report) -> None:
         now = self._loop.time
@@ -156,6 +161,7 @@ class Run:
         """Read all jobs; then, after a while, those that are left."""
         limit = 0 if self._most_rows else self._settings.job_wait_timeout
         jobs, waits = self._todo(means), round_waits()
+        self._jobs = jobs
         while jobs:
             await self._wait(means, jobs, limit)
             began = self._loop.time()
@@ -168,8 +174,8 @@ class Run:
             if self._waited >= limit:
                 for job in [job for job in left if job.is_unfinished]:
                     await job.end_unfinished(self._waited)
-                    means.report.progress.job_done(job.job_id)
-            jobs = [job for job in left if job.streams]
+                    means.report.done(job.status_stream.kind, job.job_id, job.status)
+            self._jobs = jobs = [job for job in left if job.streams]
             now, usual = self._loop.time(), next(waits)
             for job in due:
                 job.due = now + (usual if job.wait is None else job.wait)
@@ -181,7 +187,8 @@ class Run:
             already = [
                 one for one in stream.job_ids if (stream.name, one) in self._bookmarks
             ]
-            means.report.start(stream.name, stream.kind, stream.job_ids, already)
+            todo = len(stream.job_ids) - len(already)
+            means.report.start(stream.name, stream.kind, todo, len(already))
             finished = frozenset(already)
             for job_id in stream.job_ids:
                 if job_id in finished:
@@ -191,6 +198,10 @@ class Run:
                     status_stream = self._statuses[stream.kind]
                     jobs[key] = Job(means, job_id, [], status_stream)
                 jobs[key].streams.append(stream)
+        for kind, job_ids in {one.kind: one.job_ids for one in self._streams}.items():
+            for job_id in job_ids:
+                if (kind, job_id) not in jobs:
+                    means.report.already_read(kind, job_id)
         means.report.progress.jobs = len(jobs)
         return [*jobs.values()]
 
@@ -205,7 +216,7 @@ class Run:
 
     async def _read(self, means: Means, job: Job) -> None:
         if self._most_rows:
-            has_enough = means.report.rows_of(self._most_rows)
+            has_enough = means.report.settled(self._most_rows)
             job.streams = [one for one in job.streams if one.name not in has_enough]
         try:
             await job.read()
@@ -214,7 +225,7 @@ class Run:
         finally:
             means.api.slots.release()
         if not job.streams:
-            means.report.progress.job_done(job.job_id)
+            means.report.done(job.status_stream.kind, job.job_id, job.status)
 
     async def _wait(self, means: Means, jobs: list[Job], limit: float) -> None:
         """Wait until a job is due, as long as waiting is allowed."""
@@ -226,8 +237,8 @@ class Run:
             if unfinished:
                 means.report.waiting(
                     "Waiting for jobs that are still processing"
-                    f" ({len(unfinished)}: {named(unfinished)}): {self._waited:.0f} s"
-                    f" of at most {limit:g} s."
+                    f" ({len(unfinished)}: {named(unfinished, len(unfinished))}):"
+                    f" {self._waited:.0f} s of at most {limit:g} s."
                 )
             step = min(left, LINE_SECONDS, limit - self._waited)
             await asyncio.sleep(step)

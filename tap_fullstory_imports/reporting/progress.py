@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-
-import click
 
 from tap_fullstory_imports.reporting.words import many
 
 LINE_SECONDS = 10.0
-BAR_SECONDS = 0.5
-BAR_STEPS = 1_000
-ERASE = "\r\x1b[2K\x1b[?25h"  # the line, and show the cursor again
 _MINUTE = 60
 
 
@@ -29,15 +26,16 @@ class Progress:
     def __init__(self, logger: logging.Logger, now: Callable[[], float]) -> None:
         """Start with nothing to do; `now` tells seconds."""
         self._logger, self._now, self._started = logger, now, now()
-        self.jobs = self.rows = 0
-        self._done = 0
+        self.jobs = self.rows = self._done = 0
         self._open: dict[str, float] = {}  # the share of each job that is being read
-        self._bar = _bar() if _is_terminal() else None
-        self._next = now() + (BAR_SECONDS if self._bar else LINE_SECONDS)
+        self._next = now() + LINE_SECONDS
+        self._has_bar = is_terminal() and os.environ.get("TERM") != "dumb"
+        self._bar: Any = None  # of rich
 
     def note(self, job_id: str, rows: int, total: int | None) -> None:
         """Note how many rows of a job have been written, of how many."""
-        self._open[job_id] = min(1.0, rows / total) if total else 0.0
+        share = min(1.0, rows / total) if total else 0.0
+        self._open[job_id] = max(share, self._open.get(job_id, 0.0))
 
     def job_done(self, job_id: str) -> None:
         """Note that a job has been read for all its streams."""
@@ -46,62 +44,71 @@ class Progress:
 
     def show(self) -> None:
         """Show the progress if that is due."""
-        if self._now() < self._next or not self.jobs:
-            return
-        if self._bar is None:
+        share = (self._done + sum(self._open.values())) / max(1, self.jobs)
+        if self._has_bar and self.jobs:
+            try:
+                self._draw(share)
+            except OSError:  # the terminal has gone
+                self._has_bar = False
+                self.close()
+        elif self._now() >= self._next and self.jobs:
             self._next = self._now() + LINE_SECONDS
-            self._logger.info("Progress: %s.", self._text())
-        else:
-            self._next = self._now() + BAR_SECONDS
-            self._bar.pos = round(self._share * BAR_STEPS)
-            self._bar.current_item = self._text()
-            self._bar.render_progress()
+            self._logger.info("Progress: %s.", self._text(share))
+
+    def _draw(self, share: float) -> None:
+        if self._bar is None:
+            from rich import console, progress  # noqa: PLC0415 - only for a bar
+
+            self._bar = progress.Progress(
+                progress.BarColumn(bar_width=None),
+                progress.TextColumn("{task.description}", markup=False),
+                # Log lines are not wrapped.
+                console=console.Console(
+                    file=sys.stderr, force_terminal=True, soft_wrap=True
+                ),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                expand=True,
+            )
+            self._bar.add_task(self._text(share), total=1.0)
+            _redirecting_the_log(self._bar.start)
+        self._bar.update(0, completed=share, description=self._text(share))
+        self._bar.refresh()
 
     def close(self) -> None:
         """Erase the bar for good."""
-        if self._bar is not None:
-            _erase(None)
-            for handler in logging.getLogger().handlers:
-                handler.removeFilter(_erase)
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            with suppress(OSError):
+                _redirecting_the_log(bar.stop)
 
-    @property
-    def _share(self) -> float:
-        return (self._done + sum(self._open.values())) / max(1, self.jobs)
-
-    def _text(self) -> str:
+    def _text(self, share: float) -> str:
         """The jobs, the rows, their rate, and an estimate of the time left."""
-        seconds, share = max(0.001, self._now() - self._started), self._share
+        seconds = max(0.001, self._now() - self._started)
         text = (
-            f"{self._done:,} of {many(self.jobs, 'job')} done,"
-            f" {many(self.rows, 'row')}, {self.rows / seconds:,.0f} rows a second"
+            f"{self._done:,} of {many(self.jobs, 'job')}, {many(self.rows, 'row')},"
+            f" {self.rows / seconds:,.0f} a second"
         )
         if 0 < share < 1:
             text += f", about {_duration(seconds * (1 - share) / share)} left"
         return text
 
 
-def _bar() -> Any:
-    """A bar below the log lines of a terminal, each of which erases it first."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_erase)
-    return click.progressbar(
-        length=BAR_STEPS,
-        show_eta=False,
-        show_percent=False,
-        item_show_func=lambda text: text,
-        bar_template="[%(bar)s] %(info)s",
-        width=20,
-        file=sys.stderr,
-    )
-
-
-def _erase(_record: logging.LogRecord | None) -> bool:
-    click.echo(ERASE, file=sys.stderr, nl=False)
-    return True
-
-
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _redirecting_the_log(change: Callable[[], None]) -> None:
+    """Start or stop the bar: log lines go through it meanwhile."""
+    before = sys.stderr
+    try:
+        change()
+    finally:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+                handler.setStream(sys.stderr)
 
 
 def _duration(seconds: float) -> str:

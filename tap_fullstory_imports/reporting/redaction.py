@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 HIDDEN = "***"
 _SHORTEST = 12  # characters of a key: a shorter text could be a part of any word
+# The first one would quote the rest of an answer, the second one is of the SDK.
+_LEFT_OUT = "Failed to parse headers", "Skipping parse of env"
 _LOGGERS = "tap-fullstory-imports", "urllib3.connection", "urllib3.connectionpool"
 
 
@@ -42,27 +44,27 @@ def _forms(key: str) -> re.Pattern[str]:
 class KeyFilter(logging.Filter):
     """Hides the key in each line of a logger, whatever handlers the line reaches."""
 
-    def __init__(self, key: str) -> None:
-        """Take the key to hide."""
+    def __init__(self, key: str, start: str) -> None:
+        """Take the key to hide, and how each line begins."""
         super().__init__()
-        self._key = key
+        self._key, self._start = key, start
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Hide the key in a line; leave out urllib3's word on broken headers."""
-        if str(record.msg).startswith("Failed to parse headers"):
-            return False  # it would quote the rest of the answer
+        """Hide the key in a line; leave out lines that say nothing to users."""
+        if str(record.msg).startswith(_LEFT_OUT):
+            return False
         text = record.getMessage()
-        record.msg, record.args = without_key(text, self._key), None
+        record.msg, record.args = self._start + without_key(text, self._key), None
         if record.exc_info:
             shown = logging.Formatter().formatException(record.exc_info)
             record.exc_text, record.exc_info = without_key(shown, self._key), None
         return True
 
 
-def hide(key: str) -> None:
+def hide(key: str, start: str = "") -> None:
     """Hide a key in all lines of the tap's logger and of urllib3's from now on."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         for other in [one for one in logger.filters if isinstance(one, KeyFilter)]:
             logger.removeFilter(other)
-        logger.addFilter(KeyFilter(key))
+        logger.addFilter(KeyFilter(key, start))

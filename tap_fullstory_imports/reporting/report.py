@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Collection
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-from tap_fullstory_imports.reporting.progress import Progress
-from tap_fullstory_imports.reporting.words import bounded, many, named
+from tap_fullstory_imports.reporting.progress import Progress, is_terminal
+from tap_fullstory_imports.reporting.table import OUTCOMES, JobTable, Row, in_markdown
+from tap_fullstory_imports.reporting.words import JOBS_NAMED, bounded, many, named
 
 LINE_SECONDS = 8.0
-MOST_JOB_LINES = 20  # a run with more jobs logs its overall progress only
 EQUAL_SECONDS = 60.0
-# Worst first. A job that is read at several endpoints counts by its worst outcome.
-OUTCOMES = ("failed", "deferred", "skipped", "read", "already read")
-SHOWN_OUTCOMES = ("read", "already read", "deferred", "skipped", "failed")
+MOST_WARNINGS = 20  # different ones in a minute
+MOST_REASONS = 20
+OTHER_REASONS = "The reasons are left out, because there are too many."
+SHOWN_OUTCOMES = ("read", "already read", "deferred", "skipped", "not read", "failed")
+HOW_TO_SEARCH = (
+    "The run has failed. Lines of a target and of Meltano can follow. To find the"
+    " reasons, search the log for `Summary:`. They are the next lines of the tap."
+)
 
 
 @dataclass
-class _Counts:
+class _Stream:
     """What a run did for one stream."""
 
     kind: str
     has_jobs: bool
     rows: int = 0
-    filtered: int = 0
-    outcomes: dict[str, str] = field(default_factory=dict)  # by job
-    failures: dict[str, str] = field(default_factory=dict)  # why, by job
+    requests: int = 0
+    is_refused: bool = False
+    outcomes: set[str] = field(default_factory=set)
 
 
 class Report:
@@ -38,71 +47,109 @@ class Report:
     """
 
     def __init__(
-        self, logger: logging.Logger, max_attempts: int, now: Callable[[], float]
+        self, logger: logging.Logger, settings: Any, now: Callable[[], float]
     ) -> None:
         """Start with nothing to report; `now` tells seconds."""
-        self._logger, self._attempts, self._now = logger, max_attempts, now
-        self._streams: dict[str, _Counts] = {}
-        # By stream; the status is asked also where its stream is not selected.
-        self._requests, self._retries = Counter[str](), Counter[str]()
-        self._warned: dict[tuple[str, str], tuple[float, set[str]]] = {}
+        self._logger, self._settings, self._now = logger, settings, now
+        self._streams: dict[str, _Stream] = {}
+        self._counts = Counter[str]()
+        self._has_unknown = False  # whether nobody asked what Fullstory has refused
+        self._warned, self._warned_at = Counter[tuple[str, str]](), now()
+        self._open: dict[tuple[str, str], Row] = {}  # jobs that have not ended
+        self._table = JobTable(settings.api_key)
+        # By kind and reason: the number of jobs, and the first ones.
+        self._failed = Counter[tuple[str, str]]()
+        self._examples = defaultdict[tuple[str, str], list[Row]](list)
         self._next_waiting_line = 0.0
-        self._reason = ""
         self.progress = Progress(logger, now)
 
     # While the run goes on
 
-    def start(
-        self, stream: str, kind: str, job_ids: Collection[str], already: Collection[str]
-    ) -> None:
-        """Note the jobs of a stream, and those that earlier runs have read."""
-        outcomes = dict.fromkeys(already, "already read")
-        self._streams[stream] = _Counts(kind, bool(job_ids), outcomes=outcomes)
-        if job_ids:
-            todo = len(job_ids) - len(already)
+    def start(self, stream: str, kind: str, todo: int, already: int) -> None:
+        """Note how many jobs a stream has, and how many earlier runs have read."""
+        self._streams[stream] = _Stream(kind, bool(todo + already))
+        if todo + already:
             line = "%s: Jobs to read: %d. Already read: %d."
-            self._logger.info(line, stream, todo, len(already))
+            self._logger.info(line, stream, todo, already)
+
+    def already_read(self, kind: str, job_id: str) -> None:
+        """Note a job that earlier runs have read for all streams."""
+        self._table.add(Row(kind, job_id))
 
     def request(self, stream: str) -> None:
-        """Count a request."""
-        self._requests[stream] += 1
+        """Count a request; the status is asked also where its stream is not read."""
+        self._counts["requests"] += 1
+        if stream in self._streams:
+            self._streams[stream].requests += 1
 
     def retry(
         self, stream: str, job_id: str, text: str, attempt: int, wait: float
     ) -> None:
         """Warn that a request failed and will be made again in so many seconds."""
-        self._retries[stream] += 1
-        text += f"; attempt {attempt} of {self._attempts}"
+        self._counts["retries"] += 1
+        text += f"; attempt {attempt} of {self._settings.max_attempts}"
         self.warn(stream, job_id, text, f", the next one in {wait:.1f} s")
 
     def paused(self, stream: str, job_id: str, text: str, wait: float) -> None:
         """Warn that all requests pause for so many seconds."""
-        self._retries[stream] += 1
+        self._counts["retries"] += 1
         self.warn(stream, job_id, text, f"; requests resume in {wait:.1f} s")
 
     def written(self, stream: str, rows: int, filtered: int) -> None:
         """Count rows that have been written, and those that a filter left out."""
-        counts = self._streams[stream]
-        counts.rows += rows
-        counts.filtered += filtered
+        self._streams[stream].rows += rows
+        self._counts["filtered"] += filtered
         self.progress.rows += rows
 
-    def rows_of(self, most: int) -> set[str]:
-        """The streams of which so many rows have been written."""
-        return {name for name, counts in self._streams.items() if counts.rows >= most}
+    def page(self, stream: str, job_id: str, rows: int, total: int | None) -> None:
+        """Note how many rows of a job have been read for a stream, of how many."""
+        if stream.startswith("imported_"):
+            self._row(self._streams[stream].kind, job_id).rows = rows
+        self.progress.note(job_id, rows, total)
 
-    def ended(
-        self, stream: str, job_id: str, outcome: str, reason: str = "", rows: int = 0
-    ) -> None:
-        """Say how a job ended for a stream; failed jobs have lines at the end."""
-        counts = self._streams[stream]
-        counts.outcomes[job_id] = outcome
+    def refused(self, stream: str) -> None:
+        """Note that the key may not read a stream."""
+        self._streams[stream].is_refused = True
+
+    def settled(self, most: int) -> set[str]:
+        """The streams with so many rows, and those that the key may not read."""
+        streams = self._streams.items()
+        return {name for name, one in streams if one.rows >= most or one.is_refused}
+
+    def ended(self, stream: str, job_id: str, outcome: str, reason: str = "") -> None:
+        """Note how a job ended for a stream; failed jobs have lines at the end."""
+        self._streams[stream].outcomes.add(outcome)
+        row = self._row(self._streams[stream].kind, job_id)
+        row.outcome = min(row.outcome, outcome, key=OUTCOMES.index)
         if outcome == "failed":
-            counts.failures[job_id] = reason
+            row.reasons.setdefault(reason, []).append(stream)
         elif outcome != "read":
             self.warn(stream, job_id, reason)
-        elif self.progress.jobs <= MOST_JOB_LINES:
-            self._logger.info("%s: Job %s: %s.", stream, job_id, many(rows, "row"))
+
+    def done(self, kind: str, job_id: str, status: Any) -> None:
+        """Note that a job has ended for all streams, and its status, if it is known."""
+        row = self._row(kind, job_id)
+        if status:
+            row.status = status.word
+            row.refused = status.failed if status.is_final else None
+        self._close(row)
+        self.progress.job_done(job_id)
+
+    def _row(self, kind: str, job_id: str) -> Row:
+        return self._open.setdefault((kind, job_id), Row(kind, job_id))
+
+    def _close(self, row: Row) -> None:
+        del self._open[row.kind, row.job_id]
+        self._table.add(row)
+        self._counts["refused"] += row.refused or 0
+        self._has_unknown |= row.outcome == "read" and row.refused is None
+        for reason in row.reasons:
+            is_many = len(self._failed) >= MOST_REASONS
+            is_other = is_many and (row.kind, reason) not in self._failed
+            key = row.kind, OTHER_REASONS if is_other else reason
+            self._failed[key] += 1
+            if len(self._examples[key]) < JOBS_NAMED:
+                self._examples[key].append(row)
 
     def unreadable(self, stream: str, job_id: str, seen: int, example: str) -> None:
         """Say that timestamps of a job became null."""
@@ -116,25 +163,27 @@ class Report:
 
     def warn(self, stream: str, job_id: str, text: str, wait: str = "") -> None:
         """Log a warning about a job; equal ones within a minute become a count."""
-        now = self._now()
-        self._show_repeated(now - EQUAL_SECONDS)
-        if warned := self._warned.get((stream, text)):
-            warned[1].add(job_id)
-            return
-        self._warned[stream, text] = now, set()
-        end = "" if (text + wait).endswith((".", "?")) else "."
-        self._logger.warning("%s: Job %s: %s%s%s", stream, job_id, text, wait, end)
+        self._show_repeated()
+        self._counts["warnings"] += 1
+        if len(self._warned) >= MOST_WARNINGS and (stream, text) not in self._warned:
+            stream, text = "", "other warnings"
+        self._warned[stream, text] += 1
+        if self._warned[stream, text] == 1 and stream:
+            end = "" if (text + wait).endswith((".", "?")) else "."
+            self._logger.warning("%s: Job %s: %s%s%s", stream, job_id, text, wait, end)
 
-    def _show_repeated(self, before: float) -> None:
-        """Log the counts of the warnings that are older."""
-        while self._warned:
-            (stream, text), (since, jobs) = next(iter(self._warned.items()))
-            if since > before:
-                return
-            del self._warned[stream, text]
-            if jobs:
-                more = many(len(jobs), "more job")
-                self._logger.warning("%s: The same for %s: %s", stream, more, text)
+    def _show_repeated(self, *, is_last: bool = False) -> None:
+        """Log once a minute how often the warnings were repeated."""
+        if self._now() - self._warned_at < EQUAL_SECONDS and not is_last:
+            return
+        for (stream, text), times in self._warned.items():
+            if not stream:
+                self._logger.warning("%s left out.", many(times, "more warning"))
+            elif times > 1:
+                more = many(times - 1, "more time")
+                self._logger.warning("%s: The same %s: %s", stream, more, text)
+        self._warned.clear()
+        self._warned_at = self._now()
 
     def waiting(self, text: str) -> None:
         """Say what the run waits for, at once and then every few seconds."""
@@ -144,7 +193,7 @@ class Report:
 
     def keep_up(self, pause: float) -> None:
         """Show what is due; the rate limit allows the next request after a pause."""
-        self._show_repeated(self._now() - EQUAL_SECONDS)
+        self._show_repeated()
         if pause > 1:
             text = f"Waiting for the rate limit: requests resume in {pause:.0f} s."
             self.waiting(text)
@@ -152,71 +201,91 @@ class Report:
 
     # After it
 
-    @property
-    def exit_code(self) -> int:
-        """0 when every job is read, already read, deferred or skipped; otherwise 1."""
-        has_failed = any(counts.failures for counts in self._streams.values())
-        return int(bool(self._reason) or has_failed)
-
-    def end(self, reason: str, waited: float) -> None:
-        """Log the counts, then the failures: the last line states the cause.
+    def end(
+        self, reason: str, waited: float, left: Iterable[tuple[str, str]], *, test: bool
+    ) -> int:
+        """Show the jobs, or with `test` the streams; then say why jobs failed.
 
         Args:
-            reason: Why the run ended before its end; empty if it did not.
+            reason: Why the run ended before its end, which is the last line; or empty.
             waited: Seconds in which the run waited for imports.
+            left: The kinds and IDs of the jobs that have not ended.
+            test: Whether the run has only tried what the key may read.
+
+        Returns:
+            0 when every job is read, already read, deferred or skipped; otherwise 1.
         """
-        self._reason = reason
-        self._show_repeated(self._now())
-        self._show_counts(waited)
-        for (_, text), jobs in self._failures().items():
-            streams = {name: None for names in jobs.values() for name in names}
-            where = f" in {', '.join(streams)}" if len(self._streams) > 1 else ""
-            if len(jobs) == 1:
-                self._logger.error("Job %s failed%s: %s", *jobs, where, text)
+        for kind, job_id in left:
+            row = self._row(kind, job_id)
+            row.outcome = "failed" if row.reasons else "not read"
+            self._close(row)
+        for key in [key for key in self._failed if key[1] == reason]:
+            self._table.excuse(reason, self._failed.pop(key))
+        self._show_repeated(is_last=True)
+        has_failed = bool(reason or self._failed)
+        if test:
+            self._show_streams()
+        else:
+            if has_failed and not is_terminal():
+                self._logger.info("%s", HOW_TO_SEARCH)
+            self._show_jobs(waited, reason)
+        for key, jobs in self._failed.items():
+            names = dict.fromkeys(
+                name
+                for row in self._examples[key]
+                for name in row.reasons.get(key[1], ())
+            )
+            where = (
+                f" in {', '.join(names)}" if names and len(self._streams) > 1 else ""
+            )
+            job_ids = named([row.job_id for row in self._examples[key]], jobs)
+            if jobs == 1:
+                self._logger.error("Job %s failed%s: %s", job_ids, where, key[1])
             else:
                 line = "%d jobs failed%s (%s): %s"
-                self._logger.error(line, len(jobs), where, named(jobs), text)
+                self._logger.error(line, jobs, where, job_ids, key[1])
         if reason:
             self._logger.error("%s", reason)
+        return int(has_failed)
 
-    def _show_counts(self, waited: float) -> None:
-        for name, counts in self._streams.items():
-            if counts.has_jobs:
-                self._logger.info(
-                    "%s: rows written %d, filtered %d, requests %d, retries %d.",
-                    name,
-                    counts.rows,
-                    counts.filtered,
-                    self._requests[name],
-                    self._retries[name],
-                )
-        jobs = self._jobs()
-        self._logger.info(
-            "Summary: jobs %s; rows %d, requests %d, retries %d, seconds waited %.1f.",
-            ", ".join(f"{outcome} {jobs[outcome]}" for outcome in SHOWN_OUTCOMES),
-            self.progress.rows,
-            self._requests.total(),
-            self._retries.total(),
-            waited,
+    def _show_jobs(self, waited: float, reason: str) -> None:
+        counts = self._counts
+        jobs = [f"{one} {self._table.jobs[one]}" for one in SHOWN_OUTCOMES]
+        refused = "unknown" if self._has_unknown else counts["refused"]
+        summary = (
+            f"Summary: jobs {', '.join(jobs)}; rows {self.progress.rows},"
+            f" filtered {counts['filtered']}, refused {refused},"
+            f" requests {counts['requests']}, retries {counts['retries']},"
+            f" warnings {counts['warnings']}, seconds waited {waited:.1f}."
         )
+        with suppress(OSError):  # the terminal has gone
+            for line in self._table.show(
+                sys.stderr if is_terminal() else None
+            ).splitlines():
+                self._logger.info("%s", line.rstrip())
+        self._logger.info("%s", summary)
+        if not self._settings.summary_file:
+            return
+        shard = self._settings.shard and f", shard {self._settings.shard}"
+        title, last = f"### Fullstory imports{shard}", in_markdown(reason)
+        text = f"{title}\n\n{self._table.markdown()}\n\n{summary}\n\n{last}"
+        try:
+            with Path(self._settings.summary_file).open("a", encoding="utf-8") as file:
+                file.write(f"{text.rstrip()}\n\n")
+        except (OSError, ValueError) as error:
+            text = bounded(str(error))
+            self._logger.warning("`summary_file` can't be written: %s.", text)
 
-    def _jobs(self) -> Counter[str]:
-        """Count the jobs by outcome; a job of several streams by its worst outcome.
-
-        Jobs of events and jobs of users can have the same ID.
-        """
-        worst: dict[tuple[str, str], str] = {}
-        for counts in self._streams.values():
-            for job_id, outcome in counts.outcomes.items():
-                job = counts.kind, job_id
-                worst[job] = min(worst.get(job, outcome), outcome, key=OUTCOMES.index)
-        return Counter(worst.values())
-
-    def _failures(self) -> dict[tuple[str, str], dict[str, list[str]]]:
-        """The failed jobs by kind and reason, and the streams of each job."""
-        failures: dict[tuple[str, str], dict[str, list[str]]] = {}
-        for name, counts in self._streams.items():
-            for job_id, reason in counts.failures.items():
-                jobs = failures.setdefault((counts.kind, reason), {})
-                jobs.setdefault(job_id, []).append(name)
-        return failures
+    def _show_streams(self) -> None:
+        for name, stream in self._streams.items():
+            if stream.is_refused:
+                verdict = "The key may not read it."
+            elif "failed" in stream.outcomes:
+                verdict = "No job could be read."
+            elif not stream.has_jobs:
+                verdict = "Not tried, because the settings name no such job."
+            elif not stream.requests:
+                verdict = "Not tried, because no job has such rows."
+            else:
+                verdict = "The key may read it."
+            self._logger.info("%s: %s", name, verdict)

@@ -13,10 +13,10 @@ def many(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def named(job_ids: Collection[str]) -> str:
-    """The names of a few jobs, and the number of the others."""
+def named(job_ids: Collection[str], jobs: int) -> str:
+    """The names of a few of the jobs, and the number of the others."""
     names = ", ".join(itertools.islice(job_ids, JOBS_NAMED))
-    more = len(job_ids) - JOBS_NAMED
+    more = jobs - JOBS_NAMED
     return f"{names} and {more} more" if more > 0 else names
 
 

@@ -120,6 +120,11 @@ class Declaration:
         " part a state of its own.",
         "",
     )
+    summary_file: str = _setting(
+        "Path of a file to which the table of jobs at the end of a run is appended, as"
+        " Markdown. In GitHub Actions, `$GITHUB_STEP_SUMMARY` shows it.",
+        "",
+    )
     user_agent: str = _setting(
         "The `User-Agent` of every request.", f"{NAME}/{version(NAME)}"
     )

@@ -82,9 +82,9 @@ class Settings(Declaration):
 
     @property
     def part(self) -> str:
-        """Which shard this is, and how many of all jobs it has."""
+        """How many of all jobs this shard has."""
         jobs = len(self.job_ids) + len(self.user_job_ids)
-        return f"Shard {self.shard}: {jobs} of {self.jobs_of_all_shards} jobs."
+        return f"{jobs} of {self.jobs_of_all_shards} jobs."
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -28,6 +28,7 @@ class Writer(GenericSingerWriter[bytes, Message]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.leaves_out = b""  # how lines begin that are not for a terminal
         self._gone: str | None = None
         self._deadline: float | None = None
 
@@ -57,6 +58,9 @@ class Writer(GenericSingerWriter[bytes, Message]):
             raise TargetGoneError(self._gone)
         if sys.stdout is None:
             raise self._lost("stdout is closed: connect it to a target or a file.")
+        if self.leaves_out:
+            kept = lines.splitlines(keepends=True)
+            lines = b"".join(one for one in kept if not one.startswith(self.leaves_out))
         start, size, view = 0, PIECE_BYTES, memoryview(lines)
         while start < len(lines):
             if self._deadline is not None:

@@ -1,0 +1,376 @@
+"""What a user reads while a run goes on, and after it: table, bar, file."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from contextlib import suppress
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from tests.invariants import assert_no_key_in
+from tests.stand_in import Answer, Job, make_events, make_failures
+from tests.streams import NAMES, job_of
+
+pytestmark = pytest.mark.timeout(240)
+ROOT = Path(__file__).parent.parent
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+BAR = re.compile(r"([\d,]+) of ([\d,]+) jobs?, ([\d,]+) rows?, [\d,]+ a second")
+LEFT = re.compile(r"about (\d+) s left")
+HEAD = ["kind", "job", "status", "rows", "read", "refused", "verdict"]
+
+
+def names(number):
+    return [f"job-{one}" for one in range(number)]
+
+
+def jobs_of(number, rows=5, **more):
+    """The tenth has refused rows, the eleventh fails, the twelfth is unfinished."""
+    odd = {9: {"failures": make_failures(12)}, 10: {"script": {"imports": [BAD]}}}
+    odd[11] = {"processing": -1}
+    return [
+        Job(name, generate=rows, **more, **odd.get(place, {}))
+        for place, name in enumerate(names(number))
+    ]
+
+
+BAD = Answer(422)
+REFUSED = {"script": dict.fromkeys(("imports", "errors", "status"), [Answer(401)] * 9)}
+
+
+def table_of(lines):
+    """The rows of the table, and the line below it."""
+    start = next(n for n, line in enumerate(lines) if line.split() == HEAD)
+    end = next(n for n, line in enumerate(lines) if line.startswith("Summary: "))
+    rows = [re.split(r"  +", line.strip()) for line in lines[start + 1 : end]]
+    rows = [row for row in rows if not set(row[0]) <= {"─"}]
+    others = rows.pop()[0] if rows[-1][0].startswith("and ") else ""
+    return rows, others
+
+
+CASES = {
+    "mixed": (
+        jobs_of(200),
+        {},
+        [
+            ("job-10", "COMPLETED", "0", "0", "failed: Fullstory refused the request"),
+            ("job-11", "PROCESSING", "0", "-", "still processing"),
+            ("job-9", "COMPLETED", "5", "12", "read"),
+            ("job-0", "COMPLETED", "5", "0", "read"),
+        ],
+        20,
+        "and 180 more that were read",
+        "read 198, already read 0, deferred 1, .* failed 1; .* refused 12,",
+    ),
+    "a refused key": (
+        [Job(name, **REFUSED) for name in names(4)],
+        {},
+        [(name, "-", "0", "-", "not read") for name in names(4)],
+        4,
+        "",
+        "read 0, already read 0, deferred 0, skipped 0, not read 4, failed 0; ",
+    ),
+    "nothing to read": (
+        [],
+        {"already": 30},
+        [("job-0", "-", "0", "-", "already read")],
+        20,
+        "and 10 more that were already read",
+        "read 0, already read 30, ",
+    ),
+    "one job": (
+        jobs_of(1),
+        {},
+        [("job-0", "COMPLETED", "5", "0", "read")],
+        1,
+        "",
+        "read 1, ",
+    ),
+    "5,000 jobs": (
+        jobs_of(5_000, 1),
+        {"concurrency": 16, "speed": 1},
+        [("job-10",), ("job-11",), ("job-9",)],
+        20,
+        "and 4,980 more that were read",
+        "read 4998, ",
+    ),
+    "unknown jobs": (
+        [Job("job-0", rows=make_events(1))],
+        {"job_ids": ["job-0", "x|y"], "missing_jobs": "skip"},
+        [("x|y", "-", "0", "-", "unknown to Fullstory"), ("job-0",)],
+        2,
+        "",
+        "skipped 1, ",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("jobs", "settings", "first", "rows", "others", "summary"),
+    CASES.values(),
+    ids=CASES,
+)
+def test_run_ends_with_a_table_of_its_jobs(
+    api, tap, tmp_path, jobs, settings, first, rows, others, summary
+):
+    """In the log and, the same, as Markdown in a file."""
+    api.add(*jobs)
+    tap.streams = NAMES[:3]
+    settings = {"job_ids": names(len(jobs)), "job_wait_timeout": 0} | settings
+    if already := settings.pop("already", 0):
+        settings["job_ids"] = names(already)
+        done = {"completed_jobs": names(already)}
+        settings["state"] = {"bookmarks": dict.fromkeys(NAMES[:3], done)}
+
+    run = tap.run(summary_file=str(tmp_path / "summary.md"), **settings)
+
+    shown, said = table_of(run.lines)
+    assert (len(shown), said) == (rows, others)
+    for row, (job_id, *cells) in zip(shown, first, strict=False):
+        assert row[:2] == ["events", job_id]
+        assert row[2 : 1 + len(cells)] == cells[:-1]
+        assert row[-1].startswith(cells[-1] if cells else "")
+    (line,) = [line for line in run.lines if line.startswith("Summary: ")]
+    assert re.search(summary, line)
+    assert not {"\r", "\x1b"} & {*run.stderr}
+    html = rendered(tmp_path / "summary.md")
+    assert html.count("<tr>") == rows + 1
+    for job_id, *_ in first:
+        assert f"<td>{job_id}</td>" in html
+    assert line in html
+    assert others in html
+
+
+def rendered(path):
+    text = path.read_text(encoding="utf-8")
+    return MarkdownIt("commonmark").enable("table").render(text)
+
+
+def test_file_has_no_name_no_key_and_no_markup_of_others(api, tap, tmp_path):
+    path, key = tmp_path / "summary.md", api.api_key
+    body = f'{{"code": "<b>|*_x", "message": "{key}"}}'
+    odd = f"{key}|`<i>"
+    api.add(job_of("users", "a", 30), job_of("users", odd, script={"imports": [BAD]}))
+    bad = [Answer(422, body=body)]
+    api.add(job_of("users", "b", script={"imports": bad}))
+    tap.streams = NAMES
+
+    run = tap.run(user_job_ids=["a", "b", odd], summary_file=str(path))
+
+    assert run.status == 1
+    text = path.read_text(encoding="utf-8")
+    assert_no_key_in(text + run.stderr, {key})
+    assert "@" not in text
+    html = rendered(path)
+    assert "&lt;b&gt;|*_x" in html
+    assert "<i>" not in html
+    assert html.count("<tr>") == 4
+
+
+def test_file_that_can_not_be_written_is_a_warning(api, tap, tmp_path):
+    api.add(Job("a", rows=make_events(1)))
+    run = tap.run(job_ids=["a"], summary_file=str(tmp_path / "no" / "file"))
+    assert run.status == 0
+    assert "`summary_file` can't be written" in run.warnings[-1]
+
+
+def test_runs_are_added_to_the_file(api, tap, tmp_path):
+    api.add(*(Job(name, rows=make_events(1)) for name in names(4)))
+    for part in (1, 2):
+        settings = {"job_ids": names(4), "shard": f"{part}/2"}
+        tap.run(summary_file=str(tmp_path / "all.md"), **settings)
+    html = rendered(tmp_path / "all.md")
+    assert re.findall("shard ./2", html) == ["shard 1/2", "shard 2/2"]
+    assert sum(f"<td>{name}</td>" in html for name in names(4)) == 4
+
+
+def test_file_of_a_run_that_sigterm_ends_is_written(api, tap, tmp_path):
+    api.add(Job("a", rows=make_events(1)), Job("b", processing=-1))
+    path = tmp_path / "summary.md"
+    process = tap.start(job_ids=["a", "b"], summary_file=str(path))
+    while not api.asked(job_id="b"):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM, log
+    html = rendered(path)
+    assert "<td>not read</td>" in html
+    assert "<p>SIGTERM ended the run." in html
+
+
+def test_failed_run_says_first_which_lines_to_search_for(api, tap):
+    api.add(Job("a", rows=make_events(1)))
+    run = tap.run(job_ids=["a", "missing"])
+    hint = next(n for n, line in enumerate(run.lines) if "search the log" in line)
+    assert run.lines[hint + 1].split() == HEAD
+    summary = next(n for n, line in enumerate(run.lines) if line.startswith("Summary:"))
+    assert run.lines[summary + 1 :] == run.errors
+    assert "search" not in tap.run(job_ids=["a"]).stderr
+
+
+@pytest.mark.parametrize("kind", ["warnings", "failures"])
+def test_different_sentences_are_capped(api, tap, kind):
+    """Each is one line for the first ones, and a number for all others."""
+    answer = [
+        Answer(500 if kind == "warnings" else 422, body=f'{{"code": "{n}"}}')
+        for n in range(300)
+    ]
+    api.add(
+        *(Job(f"job-{n}", script={"imports": [one]}) for n, one in enumerate(answer))
+    )
+    run = tap.run(job_ids=names(300), concurrency=8, speed=5)
+    lines = run.warnings if kind == "warnings" else run.errors
+    assert len(lines) < 150
+    if kind == "warnings":
+        assert run.summary["warnings"] == 300
+        assert sum(int(line.split()[0]) for line in lines if "left out" in line) > 0
+    else:
+        assert run.summary["failed"] == 300
+        assert "280 jobs failed (job-" in lines[-1]
+
+
+# --test
+
+
+def test_connection_test_ends_with_a_line_for_each_stream(api, tap):
+    rows, failures = make_events(9), make_failures(2)
+    script = {end: [Answer(403)] * 9 for end in ("imports", "errors")}
+    api.add(Job("a", rows=rows, failures=failures, script=script), Job("b", rows=rows))
+    run = tap.run("--test", job_ids=["a", "b"])
+    assert run.status == 1
+    verdicts = dict(re.findall(r"\| (\w+): ((?:The key|Not tried).*)", run.stderr))
+    no, unnamed = (
+        "The key may not read it.",
+        "Not tried, because the settings name no such job.",
+    )
+    yes = "The key may read it."
+    assert list(verdicts) == [*NAMES]
+    assert [*verdicts.values()] == [no, no, yes, unnamed, unnamed, unnamed]
+    assert "Summary" not in run.stderr
+
+
+def test_connection_test_shows_no_schema_in_a_terminal(api, tap):
+    api.add(Job("a", rows=make_events(9)))
+    line = tap.arguments("--test", job_ids=["a"])
+    screen = Terminal(line, 140, stdout=True)
+    assert screen.status == 0
+    assert "SCHEMA" not in screen.text
+    assert screen.text.count('"type":"RECORD"') == 2
+    assert "imported_events: The key may read it." in screen.text
+
+
+# In a terminal
+
+
+class Terminal:
+    """The tap in a pseudo-terminal of so many columns, and all that it shows."""
+
+    def __init__(self, line, columns, *, stdout=False, leaves=False, **environment):
+        ours, theirs = os.openpty()
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 50, columns, 0, 0))
+        blank = {"NO_COLOR", "TERM", "COLUMNS", "FORCE_COLOR"}
+        given = {k: v for k, v in os.environ.items() if k not in blank}
+        process = subprocess.Popen(  # noqa: S603 - the tap itself
+            [sys.executable, "-m", "tap_fullstory_imports", *line],
+            stdout=theirs if stdout else subprocess.DEVNULL,
+            stderr=theirs,
+            cwd=ROOT,
+            env={**given, "TERM": "xterm-256color", **environment},
+        )
+        os.close(theirs)
+        self.frames = []  # when, jobs done, jobs, rows, seconds left
+        shown = b""
+        with suppress(OSError):  # how Linux reports the end
+            while piece := os.read(ours, 65536):
+                shown += piece
+                for found in BAR.finditer(ANSI.sub("", piece.decode(errors="ignore"))):
+                    left = LEFT.match(found.string[found.end() + 2 :])
+                    numbers = [int(one.replace(",", "")) for one in found.groups()]
+                    self.frames.append(
+                        (time.monotonic(), *numbers, left and int(left[1]))
+                    )
+                if leaves and len(self.frames) >= 2:
+                    break
+        os.close(ours)
+        self.status = process.wait(timeout=120)
+        self.ended = time.monotonic()
+        self.raw = shown.decode()
+        self.text = ANSI.sub("", self.raw)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 140])
+def test_bar_tells_the_truth_and_a_table_follows(api, tap, columns):
+    api.add(*jobs_of(200, 200, page_size=100, latency=0.05))
+    tap.streams = NAMES[:3]
+
+    line = tap.arguments(job_ids=names(200), job_wait_timeout=0, concurrency=4)
+    screen = Terminal(line, columns)
+
+    assert screen.status == 1
+    began, rows = screen.frames[0][0], 198 * 200
+    for when, done, jobs, read, left in screen.frames:
+        assert jobs == 200
+        assert done / jobs >= read / rows - 0.15
+        share = read / rows
+        if 0.1 < share < 0.9:
+            assert (
+                (screen.ended - when) / 2 <= left + 1 <= 2 * (screen.ended - when) + 2
+            )
+    assert len(screen.frames) >= 4, began
+    shown, others = table_of(
+        [line.split(" | ")[-1] for line in screen.text.splitlines()]
+    )
+    assert (len(shown), others) == (20, "and 180 more that were read")
+    assert {row[1] for row in shown[:3]} == {"job-10", "job-11", "job-9"}
+    assert all(
+        len(line) <= columns for line in screen.text.splitlines() if "  job-" in line
+    )
+    assert "\x1b[31mfailed: " in screen.raw
+    assert screen.raw.count("\x1b[?25h") == screen.raw.count("\x1b[?25l") == 1
+    assert_no_key_in(screen.raw, {api.api_key})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("environment", "has_bar", "has_colour"),
+    [
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, False, False),
+        ({}, True, True),
+    ],
+    ids=["NO_COLOR", "dumb", "colour"],
+)
+def test_terminal_gets_what_it_can_show(api, tap, environment, has_bar, has_colour):
+    api.add(*(Job(name, rows=make_events(5), latency=0.2) for name in names(12)))
+    line = tap.arguments(
+        job_ids=[*names(12), "missing"], missing_jobs="skip", concurrency=1
+    )
+    screen = Terminal(line, 80, **environment)
+    assert screen.status == 0
+    assert bool(screen.frames) == has_bar
+    assert bool(re.search(r"\x1b\[3\dm", screen.raw)) == has_colour
+    assert ("\x1b[?25l" in screen.raw) == has_bar
+    lines = [
+        line for line in screen.text.split("\n") if "does not know it (404)." in line
+    ]
+    assert len(lines) == 1  # longer than the terminal, and not wrapped
+
+
+@pytest.mark.slow
+def test_run_goes_on_when_its_terminal_goes_away(api, tap, tmp_path):
+    api.add(*(Job(name, rows=make_events(5), latency=0.2) for name in names(20)))
+    path = tmp_path / "summary.md"
+    line = tap.arguments(job_ids=names(20), concurrency=1, summary_file=str(path))
+    screen = Terminal(line, 80, leaves=True)
+    assert screen.status == 0
+    assert "jobs read 20," in path.read_text()
