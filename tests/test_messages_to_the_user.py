@@ -133,7 +133,7 @@ def test_equal_warnings_of_a_minute_are_one_line_and_a_count(api, tap):
     script = {"imports": [Answer(500)]}
     api.add(*(Job(name, rows=ROWS, script=script) for name in names(9)))
 
-    run = tap.run(job_ids=["first", *names(9)], missing_jobs="skip")
+    run = tap.run(job_ids=["first", *names(9)], missing_jobs="skip", speed=2)
 
     warnings = [line for line in run.warnings if "attempt 1" in line]
     assert len(warnings) == 2
