@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import TAP, FreshProject, Project, exact, settings_for
+from tests.project import TAP, Project, exact, settings_for
 from tests.stand_in import Job, StandIn, make_events, make_failures
 
 if TYPE_CHECKING:
@@ -214,25 +214,6 @@ class TestPipeline:
             " where table_schema = 'shaped' and column_name = 'seats'"
         )
         assert kind == {"data_type": "bigint"}
-
-    def test_project_that_only_copies_the_plugins_loads_every_batch(
-        self, postgres, api, tmp_path
-    ):
-        """In batches of three rows, in production."""
-        names = [f"job-{number}" for number in range(7)]
-        api.add(*(Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names))
-        pipeline = Pipeline(FreshProject(tmp_path), postgres, api)
-        done = pipeline.run(
-            *names,
-            schema="copied",
-            MELTANO_ENVIRONMENT="prod",
-            TARGET_POSTGRES_BATCH_SIZE_ROWS="3",
-        )
-        assert done.returncode == 0, done.stderr
-        assert pipeline.counts("copied") == dict.fromkeys(names, 5)
-        for stream, rows in (("import_errors", 14), ("import_jobs", 7)):
-            count = postgres.query(f"select count(*) from copied.{stream}")  # noqa: S608
-            assert count == [{"count": rows}]
 
 
 DEMO = ("python", "-m", "scripts.demo")
