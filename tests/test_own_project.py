@@ -1,59 +1,48 @@
-"""A user's own project: the README's commands, from an empty folder to rows."""
+"""A user's own project: the README's commands, from an empty folder to rows.
+
+Then the workflow of GitHub Actions in the same project.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import re
 from itertools import count
-from threading import Thread
 
 import pytest
+from yaml import safe_load
 
 from scripts.plugin import RAW
+from tap_fullstory_imports.settings import OWN
+from tests.examples import (
+    JOBS,
+    LATE,
+    QUIET,
+    expected,
+    loaded,
+    published,
+    serving,
+    shard_of,
+)
 from tests.postgres_server import DATABASE, PASSWORD, TIME_ZONE, USER
 from tests.project import ROOT, TAP, Project, blocks, exact, filled_in
-from tests.stand_in import Job, StandIn, make_events
+from tests.stand_in import Job, StandIn
 from tests.test_targets import ZONE, moment
 
-EVENTS = {f"job-{number}": make_events(40, seed=number) for number in range(3)}
+EVENTS = {name: JOBS[name] for name in ("job-0", "job-1", "job-2")}
 CREATE, BY_CURL = (blocks("Before you start", kind)[0] for kind in ("python", "sh"))
-LOGIN = {
-    f"TARGET_POSTGRES_{name}": text
-    for name, text in zip(
-        ("HOST", "USER", "PASSWORD", "DATABASE"),
-        ("127.0.0.1", USER, PASSWORD, DATABASE),
-        strict=True,
-    )
-}
+EXAMPLE = ROOT / "examples" / "github-actions"
+(LOAD,) = safe_load((EXAMPLE / "fullstory-imports.yml").read_text("utf-8"))[
+    "jobs"
+].values()
+STEPS = {step["name"]: step for step in LOAD["steps"]}
+README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.e2e
 
 
-class Server(ThreadingHTTPServer):
-    """Answers by a function of the request's handler, on a loopback address."""
-
-    def __init__(self, answer):
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                status, body = answer(self)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_POST = do_GET  # noqa: N815 - as http.server calls it
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        Thread(target=self.serve_forever, daemon=True).start()
-
-    def __exit__(self, *_):
-        self.shutdown()
-        super().__exit__()
+class EmptyFolder(Project):
+    def __init__(self, path):
+        self.path = path
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +54,6 @@ def api():
 @pytest.fixture(scope="module")
 def imports(api):
     """Where a program creates an import, which the stand-in then has."""
-
     numbers = count()
 
     def create(request):
@@ -76,87 +64,92 @@ def imports(api):
         api.add(Job(job_id, rows=body["requests"]))
         return 200, json.dumps({"job": {"id": job_id, "status": "PROCESSING"}}).encode()
 
-    with Server(create) as server:
-        yield server
+    with serving(create) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def github():
-    """The files of this folder, by addresses of their own."""
+def shell(tmp_path_factory, api, imports):
+    """Run commands in one folder, which is empty at first; no secret may be shown."""
+    project = EmptyFolder(tmp_path_factory.mktemp("own project"))
+    with published(tmp_path_factory.mktemp("dist")) as (github, pip):
+        settings = {
+            **QUIET,
+            **pip,
+            "FULLSTORY_API_KEY": api.api_key,
+            "FULLSTORY_URL": imports,
+            "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
+        }
 
-    def answer(request):
-        path = ROOT / request.path.removeprefix("/v0.1.0/")
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        return (200 if text else 404), text.replace(RAW, server.url).encode()
+        def run(commands, is_good=True, **more):
+            command = ("bash", "-euo", "pipefail", "-c", commands.replace(RAW, github))
+            done = project.run(*command, **{**settings, **more})
+            log = done.stdout + done.stderr
+            assert (done.returncode == 0) is is_good, log
+            assert api.api_key not in log
+            assert PASSWORD not in log
+            return log
 
-    with Server(answer) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The folder of the tap's package, in the place of PyPI."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
-    return folder
-
-
-class OwnProject(Project):
-    """An empty folder."""
-
-    def __init__(self, path):
-        self.path = path
+        run.path = project.path
+        yield run
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, api, github, wheel, imports):
-    """Run commands in one folder, which is empty at first."""
-    project = OwnProject(tmp_path_factory.mktemp("own project"))
-    settings = {
+def step(shell, postgres, api):
+    """Run a step of the workflow in the project, for one shard of its matrix."""
+    values = {
         "FULLSTORY_API_KEY": api.api_key,
-        "FULLSTORY_URL": imports.url,
-        "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-        "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "MELTANO_VENV_BACKEND": "virtualenv",  # pip, with its settings
-        "PIP_FIND_LINKS": f"{wheel} {os.environ.get('PIP_FIND_LINKS', '')}",
-        "TAP_FULLSTORY_IMPORTS_API_URL": api.url,
+        "PGDATABASE": DATABASE,
+        "PGHOST": "127.0.0.1",
+        "PGPASSWORD": PASSWORD,
+        "PGPORT": postgres.settings["TARGET_POSTGRES_PORT"],
+        "PGUSER": USER,
     }
+    kinds = dict(re.findall(r"^\| `([A-Z_]+)` \| (\w+) \|", README, re.MULTILINE))
+    secret = {True: "secrets", False: "vars"}
+    known = {f"{secret[kinds[one] == 'secret']}.{one}": values[one] for one in kinds}
 
-    def run(commands, **more):
-        commands = commands.replace(RAW, github.url)
-        return project.run("bash", "-euc", commands, **{**settings, **more})
+    def run(name, shard=1, shards=1, commands=None, **options):
+        found = {**known, "matrix.shard": shard, "strategy.job-total": shards}
+        environment = {
+            variable: re.sub(
+                r"\$\{\{ (\S+)(?: \|\| '5432')? \}\}", lambda m: str(found[m[1]]), text
+            )
+            for variable, text in {**LOAD["env"], **STEPS[name].get("env", {})}.items()
+        }
+        environment["GITHUB_STEP_SUMMARY"] = str(shell.path / "summary.md")
+        commands = commands or STEPS[name]["run"]
+        return shell(f"cd warehouse\n{commands}", **environment, **options)
 
-    run.path = project.path
     return run
 
 
-@pytest.mark.e2e
-class TestOwnProject:
-    def test_program_that_creates_imports_saves_their_ids(self, run):
-        calls = "".join(f"create_import({rows!r})\n" for rows in EVENTS.values())
-        (run.path / "create.py").write_text(f"{CREATE}\n{calls}")
-        done = run("python create.py")
-        assert done.returncode == 0, done.stderr
-        lines = (run.path / "job-ids.csv").read_text().split()
-        assert lines == ["job_id", *EVENTS]
-        (run.path / "import.json").write_text(json.dumps({"requests": EVENTS["job-0"]}))
-        done = run(BY_CURL)
-        assert done.returncode == 0, done.stderr
-        assert (run.path / "job-ids.txt").read_text() == "job-3\n"
+class TestReadme:
+    """One after the other."""
 
-    def test_commands_of_the_readme_load_every_row(self, run, api, postgres):
+    def test_program_that_creates_imports_saves_their_ids(self, shell):
+        calls = "".join(f"create_import({rows!r})\n" for rows in EVENTS.values())
+        (shell.path / "create.py").write_text(f"{CREATE}\n{calls}")
+        shell("python create.py")
+        assert (shell.path / "job-ids.csv").read_text().split() == ["job_id", *EVENTS]
+        (shell.path / "import.json").write_text(json.dumps({"requests": JOBS["job-3"]}))
+        shell(BY_CURL)
+        assert (shell.path / "job-ids.txt").read_text() == "job-3\n"
+
+    def test_commands_load_every_row(self, shell, api, postgres):
         (commands,) = blocks("In your own project", "sh")
         assert len(commands.replace("\\\n", "").splitlines()) <= 7
         values = {
             "TAP_FULLSTORY_IMPORTS_API_KEY": api.api_key,
-            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{run.path}/job-ids.csv",
-            **LOGIN,
+            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{shell.path}/job-ids.csv",
+            "TARGET_POSTGRES_HOST": "127.0.0.1",
+            "TARGET_POSTGRES_USER": USER,
+            "TARGET_POSTGRES_PASSWORD": PASSWORD,
+            "TARGET_POSTGRES_DATABASE": DATABASE,
         }
-        port = {"TARGET_POSTGRES_PORT": postgres.settings["TARGET_POSTGRES_PORT"]}
-        done = run(filled_in(commands, values), **port)
-        assert done.returncode == 0, done.stdout + done.stderr
-        loaded = postgres.query(
+        port = postgres.settings["TARGET_POSTGRES_PORT"]
+        shell(filled_in(commands, values), TARGET_POSTGRES_PORT=port)
+        found = postgres.query(
             "select * from fullstory.imported_events order by job_id, event_index"
         )
         rows = [
@@ -164,28 +157,59 @@ class TestOwnProject:
             for job_id, events in EVENTS.items()
             for index, row in enumerate(events)
         ]
-        assert len(loaded) == len(rows)
-        for found, row in zip(loaded, rows, strict=True):
-            assert moment(found.pop("timestamp")) == moment(row.pop("timestamp"))
-            own = {name: found[name] for name in found if name[:4] != "_sdc"}
+        for one, row in zip(found, rows, strict=True):
+            assert moment(one.pop("timestamp")) == moment(row.pop("timestamp"))
+            own = {name: one[name] for name in one if name[:4] != "_sdc"}
             assert exact(own) == exact({**dict.fromkeys(own), **row})
         assert postgres.query(ZONE) == [{"setting": TIME_ZONE}]
 
-    def test_settings_are_those_of_the_demo(self, run, tmp_path):
+    def test_settings_are_those_of_the_demo(self, shell, tmp_path):
         show = "meltano config print target-postgres"
-        own = run(f"cd warehouse; {show}")
-        assert own.returncode == 0, own.stderr
-        demo = Project(tmp_path / "demo").run(*show.split())
-        assert json.loads(own.stdout) == json.loads(demo.stdout)
-        assert json.loads(own.stdout)["use_copy"] is True
+        shell(f"cd warehouse; {show} > ../settings.json")
+        own = json.loads((shell.path / "settings.json").read_text())
+        assert own == json.loads(Project(tmp_path / "demo").run(*show.split()).stdout)
+        assert own["use_copy"] is True
 
-    def test_second_run_asks_for_nothing(self, run, api, postgres):
+    def test_second_run_asks_for_nothing(self, shell, api, postgres):
         api.clear()
-        done = run(
-            f"cd warehouse; meltano run {TAP} target-postgres",
-            TAP_FULLSTORY_IMPORTS_API_KEY=api.api_key,
-            TAP_FULLSTORY_IMPORTS_JOBS_FILE=f"{run.path}/job-ids.csv",
+        settings = {
+            "TAP_FULLSTORY_IMPORTS_API_KEY": api.api_key,
+            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{shell.path}/job-ids.csv",
             **postgres.settings,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        }
+        shell(f"cd warehouse; meltano run {TAP} target-postgres", **settings)
         assert api.requests == []
+
+
+class TestWorkflow:
+    """In the same project, one after the other."""
+
+    def test_failed_job_fails_the_run_and_stops_no_other(
+        self, step, shell, api, postgres
+    ):
+        postgres.execute("create table alembic_version (x int); create table runs ()")
+        api.add(*(Job(name, rows=rows) for name, rows in JOBS.items()))
+        lines = "\n".join(["job_id", *JOBS, *LATE])
+        (shell.path / "warehouse" / "import-jobs.csv").write_text(lines)
+        install = STEPS["Install"]["run"]
+        step("Install", commands=install.replace("meltano install", "true"))
+        step("List the import jobs")
+        log = step("Load", is_good=False)
+        assert "Job late failed" in log
+        assert loaded(postgres) == expected(JOBS)
+        (states,) = postgres.query("select count(*) from meltano.state")
+        assert states["count"] == 1
+        summary = shell.path / "summary.md"
+        assert summary.exists() is ("summary_file" in OWN)
+
+    def test_more_shards_go_on_from_the_merged_state(self, step, api, postgres):
+        (commands,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+        step("Load", 3, 3, commands)
+        api.add(*(Job(name, rows=rows) for name, rows in LATE.items()))
+        api.clear()
+        for part in (1, 2, 3):
+            step("Load", part, 3)
+            is_read = bool(api.asked("late"))
+            assert is_read is (part > shard_of("late", 3))
+        assert {request.job_id for request in api.requests} == {*LATE}
+        assert loaded(postgres) == expected({**JOBS, **LATE})
