@@ -49,7 +49,7 @@ test-pythons:
 	done; exit $$failed
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
-test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
+test-airflow: .venv/airflow/ready
 	$(BIN)/pytest -m airflow tests/test_airflow.py
 
 lint: .venv/ready

@@ -14,6 +14,7 @@ import pytest
 from yaml import safe_load
 
 from scripts.plugin import RAW, REPOSITORY
+from tap_fullstory_imports.fullstory import JobStream
 from tap_fullstory_imports.settings import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import run, selecting
@@ -112,11 +113,31 @@ def test_streams_are_those_of_the_catalog():
     keys = {one["stream"]: one["key_properties"] for one in catalog["streams"]}
     section = README.split("## What arrives\n")[1].split("\n## ")[0]
     rows = re.findall(
-        r"^\| `(\w+)` \| .+ \| `GET (\S+)` \| (.+) \| .+ \|$", section, re.M
+        r"^\| `(\w+)` \| .+ \| `GET (\S+)` \| (.+) \| .+ \|$", section, re.MULTILINE
     )
     tap = TapFullstoryImports(validate_config=False, setup_mapper=False)
     assert {name: re.findall(r"`(\w+)`", key) for name, _, key in rows} == keys
-    assert all(tap.streams[name].path == path for name, path, _ in rows)
+    paths = {
+        name: stream.path
+        for name, stream in tap.streams.items()
+        if isinstance(stream, JobStream)
+    }
+    assert paths == {name: path for name, path, _ in rows}
+
+
+def test_script_for_snowflake_grants_what_the_variables_name():
+    script, _ = blocks("Into Snowflake", "sql")
+    *_, shown = blocks("Into Snowflake", "sh")
+    names = dict(re.findall(r"target_snowflake_(\w+)='(\w+)'", shown.lower()))
+    role = names["role"]
+    for kind in ("role", "user", "warehouse", "database"):
+        assert f"create {kind} if not exists {names[kind]}" in script
+    for grant in (
+        f"role {role} to user {names['user']}",
+        f"usage on warehouse {names['warehouse']} to role {role}",
+        f"usage, create schema on database {names['database']} to role {role}",
+    ):
+        assert f"grant {grant};" in script
 
 
 # What the tap does
@@ -221,21 +242,25 @@ def test_script_leaves_a_whole_state_whatever_the_target_does(tap, api, kind, be
 
 
 @pytest.fixture(scope="module")
-def recipes(tmp_path_factory, postgres):
-    """Run commands in one project; return which jobs were asked for at which ends."""
-    project = Project(tmp_path_factory.mktemp("recipes"))
+def jobs():
     job_ids = ("abc123", "abd123=", "job-0", *SHARDED)
-    with StandIn(*(Job(one, rows=make_events(5)) for one in job_ids)) as api:
+    with StandIn(*(Job(one, rows=make_events(5)) for one in job_ids)) as stand_in:
+        yield stand_in
 
-        def run(commands, **settings):
-            api.clear()
-            given = {**settings_for(api, "job-0"), **postgres.settings, **settings}
-            done = project.run("bash", "-euc", commands, **given)
-            assert done.returncode == 0, done.stdout + done.stderr
-            return [(one.job_id, one.endpoint) for one in api.requests]
 
-        run.api = api
-        yield run
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory, jobs, postgres):
+    """Run commands in one project; return which jobs were asked for, and where."""
+    project = Project(tmp_path_factory.mktemp("recipes"))
+
+    def run(commands, **settings):
+        jobs.clear()
+        given = {**settings_for(jobs, "job-0"), **postgres.settings, **settings}
+        done = project.run("bash", "-euc", commands, **given)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [(one.job_id, one.endpoint) for one in jobs.requests]
+
+    return run
 
 
 @pytest.mark.e2e
@@ -250,17 +275,17 @@ class TestRecipes:
         assert counts == {"abc123": 5, "job-0": 5}
         assert not recipes(backfill.replace("abc123", 'abc123", "job-0'))
 
-    def test_new_key_is_tested_by_one_record(self, recipes):
+    def test_new_key_is_tested_by_one_record(self, recipes, jobs):
         *_, rotate = blocks("Recipes", "sh")
-        key = {"TAP_FULLSTORY_IMPORTS_API_KEY": recipes.api.api_key}
+        key = {"TAP_FULLSTORY_IMPORTS_API_KEY": jobs.api_key}
         assert recipes(filled_in(rotate, key))
 
-    def test_indexed_job_reads_each_job_in_one_pod(self, recipes):
+    def test_indexed_job_reads_each_job_in_one_pod(self, recipes, jobs):
         (text,) = blocks("On Kubernetes", "yaml")
         pod = safe_load(text.replace("/8", "/2").replace("-of-8", "-of-2"))
         (container,) = pod["spec"]["template"]["spec"]["containers"]
         (script,) = container["args"]
-        settings = settings_for(recipes.api, *SHARDED)
+        settings = settings_for(jobs, *SHARDED)
         first, second = (
             {
                 job_id

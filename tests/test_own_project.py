@@ -69,9 +69,14 @@ def imports(api):
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory, api, imports):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("own project")
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory, folder, api, imports):
     """Run commands in one folder, which is empty at first; no secret may be shown."""
-    project = EmptyFolder(tmp_path_factory.mktemp("own project"))
+    project = EmptyFolder(folder)
     with published(tmp_path_factory.mktemp("dist")) as (github, pip):
         settings = {
             **QUIET,
@@ -90,12 +95,11 @@ def shell(tmp_path_factory, api, imports):
             assert PASSWORD not in log
             return log
 
-        run.path = project.path
         yield run
 
 
 @pytest.fixture(scope="module")
-def step(shell, postgres, api):
+def step(shell, folder, postgres, api):
     """Run a step of the workflow in the project, for one shard of its matrix."""
     values = {
         "FULLSTORY_API_KEY": api.api_key,
@@ -117,7 +121,7 @@ def step(shell, postgres, api):
             )
             for variable, text in {**LOAD["env"], **STEPS[name].get("env", {})}.items()
         }
-        environment["GITHUB_STEP_SUMMARY"] = str(shell.path / "summary.md")
+        environment["GITHUB_STEP_SUMMARY"] = str(folder / "summary.md")
         commands = commands or STEPS[name]["run"]
         return shell(f"cd warehouse\n{commands}", **environment, **options)
 
@@ -127,21 +131,21 @@ def step(shell, postgres, api):
 class TestReadme:
     """One after the other."""
 
-    def test_program_that_creates_imports_saves_their_ids(self, shell):
+    def test_program_that_creates_imports_saves_their_ids(self, shell, folder):
         calls = "".join(f"create_import({rows!r})\n" for rows in EVENTS.values())
-        (shell.path / "create.py").write_text(f"{CREATE}\n{calls}")
+        (folder / "create.py").write_text(f"{CREATE}\n{calls}")
         shell("python create.py")
-        assert (shell.path / "job-ids.csv").read_text().split() == ["job_id", *EVENTS]
-        (shell.path / "import.json").write_text(json.dumps({"requests": JOBS["job-3"]}))
+        assert (folder / "job-ids.csv").read_text().split() == ["job_id", *EVENTS]
+        (folder / "import.json").write_text(json.dumps({"requests": JOBS["job-3"]}))
         shell(BY_CURL)
-        assert (shell.path / "job-ids.txt").read_text() == "job-3\n"
+        assert (folder / "job-ids.txt").read_text() == "job-3\n"
 
-    def test_commands_load_every_row(self, shell, api, postgres):
+    def test_commands_load_every_row(self, shell, folder, api, postgres):
         (commands,) = blocks("In your own project", "sh")
         assert len(commands.replace("\\\n", "").splitlines()) <= 7
         values = {
             "TAP_FULLSTORY_IMPORTS_API_KEY": api.api_key,
-            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{shell.path}/job-ids.csv",
+            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{folder}/job-ids.csv",
             "TARGET_POSTGRES_HOST": "127.0.0.1",
             "TARGET_POSTGRES_USER": USER,
             "TARGET_POSTGRES_PASSWORD": PASSWORD,
@@ -163,18 +167,18 @@ class TestReadme:
             assert exact(own) == exact({**dict.fromkeys(own), **row})
         assert postgres.query(ZONE) == [{"setting": TIME_ZONE}]
 
-    def test_settings_are_those_of_the_demo(self, shell, tmp_path):
+    def test_settings_are_those_of_the_demo(self, shell, folder, tmp_path):
         show = "meltano config print target-postgres"
         shell(f"cd warehouse; {show} > ../settings.json")
-        own = json.loads((shell.path / "settings.json").read_text())
+        own = json.loads((folder / "settings.json").read_text())
         assert own == json.loads(Project(tmp_path / "demo").run(*show.split()).stdout)
         assert own["use_copy"] is True
 
-    def test_second_run_asks_for_nothing(self, shell, api, postgres):
+    def test_second_run_asks_for_nothing(self, shell, folder, api, postgres):
         api.clear()
         settings = {
             "TAP_FULLSTORY_IMPORTS_API_KEY": api.api_key,
-            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{shell.path}/job-ids.csv",
+            "TAP_FULLSTORY_IMPORTS_JOBS_FILE": f"{folder}/job-ids.csv",
             **postgres.settings,
         }
         shell(f"cd warehouse; meltano run {TAP} target-postgres", **settings)
@@ -185,12 +189,12 @@ class TestWorkflow:
     """In the same project, one after the other."""
 
     def test_failed_job_fails_the_run_and_stops_no_other(
-        self, step, shell, api, postgres
+        self, step, folder, api, postgres
     ):
         postgres.execute("create table alembic_version (x int); create table runs ()")
         api.add(*(Job(name, rows=rows) for name, rows in JOBS.items()))
         lines = "\n".join(["job_id", *JOBS, *LATE])
-        (shell.path / "warehouse" / "import-jobs.csv").write_text(lines)
+        (folder / "warehouse" / "import-jobs.csv").write_text(lines)
         install = STEPS["Install"]["run"]
         step("Install", commands=install.replace("meltano install", "true"))
         step("List the import jobs")
@@ -199,7 +203,7 @@ class TestWorkflow:
         assert loaded(postgres) == expected(JOBS)
         (states,) = postgres.query("select count(*) from meltano.state")
         assert states["count"] == 1
-        summary = shell.path / "summary.md"
+        summary = folder / "summary.md"
         assert summary.exists() is ("summary_file" in OWN)
 
     def test_more_shards_go_on_from_the_merged_state(self, step, api, postgres):

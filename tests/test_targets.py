@@ -143,7 +143,7 @@ def run(
     **settings: str,
 ) -> None:
     """Run the documented commands, which must succeed."""
-    (shown,) = blocks(warehouse.heading, "sh")
+    *_, shown = blocks(warehouse.heading, "sh")
     commands = commands + filled_in(shown, warehouse.settings)
     done = warehouse.project.run(
         *("bash", "-euc", commands.replace(" run ", f" run --force {options} ")),
@@ -235,7 +235,7 @@ class Cases:
             }
 
     def test_query_of_the_readme_answers(self, warehouse):
-        (query,) = blocks(warehouse.heading, "sql")
+        *_, query = blocks(warehouse.heading, "sql")
         assert Counter(
             (row["customer"], row["priority"]) for row in warehouse.query(query)
         ) == Counter(

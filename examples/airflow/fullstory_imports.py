@@ -33,8 +33,8 @@ ENVIRONMENT = {
     "PGPASSWORD": "{{ conn.warehouse.password }}",
     "PGDATABASE": "{{ conn.warehouse.schema }}",
 }
-# Installs Meltano and the plugins on a worker that has not done so for this meltano.yml.
-# The lock lets one task of a worker install, and others wait.
+# Installs Meltano and the plugins on a worker that has not done so for this
+# `meltano.yml`. The lock lets one task of a worker install, and others wait.
 SET_UP = f"""
 set -eu
 folder="{FOLDER}"
