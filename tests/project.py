@@ -114,7 +114,9 @@ def _definition() -> str:
     definition = definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
     # The utilities are one program here, which `make test` has installed.
     own = r"    pip_url: >-\n      dbt-core==.*\n .*\n    executable: dbt\n"
-    return re.sub(own, f"    executable: {DBT}\n", definition)
+    definition = re.sub(own, f"    executable: {DBT}\n", definition)
+    own = "        executable: python\n"  # that of the utility's environment
+    return definition.replace(own, f"        executable: {DBT.with_name('python')}\n")
 
 
 def _programs() -> str:
