@@ -49,8 +49,11 @@ class Project:
         """Let a plugin be a program that is there, instead of a package."""
         (lock,) = self.path.glob(f"plugins/*/{plugin}--*.lock")
         definition = json.loads(lock.read_text(encoding="utf-8"))
-        del definition["pip_url"]
-        lock.write_text(json.dumps({**definition, "executable": str(program)}))
+        definition |= {"executable": str(program), "pip_url": None}
+        for command in definition.get("commands", {}).values():
+            if command.get("executable") == "python":  # that of the environment
+                command["executable"] = str(Path(program).with_name("python"))
+        lock.write_text(json.dumps(definition), encoding="utf-8")
         path = self.path / "meltano.yml"
         project = safe_load(path.read_text(encoding="utf-8"))
         for kind in project["plugins"].values():

@@ -334,8 +334,8 @@ class TestIntoSnowflake(Cases):
         done = warehouse.snowflake.dbt("propose", "build")
         assert "WARN=0 ERROR=0" in done
         assert "user" not in done  # neither a model nor a warning
-        orders = folder / "models" / "fullstory_event_order_completed.sql"
-        assert "'placed_at': 'date'," in orders.read_text("utf-8")
+        orders = folder / "models" / "fullstory" / "fullstory_event_order_completed.sql"
+        assert "'placed_at', 'date'," in orders.read_text("utf-8")
         (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
         jobs = warehouse.query(query.replace("from ", "from fullstory_models."))
         assert {(job["job_id"], job["loaded"], job["missing"]) for job in jobs} == {
