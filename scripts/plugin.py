@@ -2,7 +2,7 @@
 
 The source is what the tap itself says, by ``--about --format=json``. From it come the
 tap's plugin definition, the table in the README, and `.env.example`. The addresses in
-all plugin definitions and in the README get the tap's version.
+all plugin definitions, in the examples and in the README get the tap's version.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ RAW = REPOSITORY.replace("//github.com", "//raw.githubusercontent.com")
 PLUGINS = ROOT / "plugins"
 DEFINITION = PLUGINS / "extractors" / f"tap-fullstory-imports--{VARIANT}.lock"
 README = ROOT / "README.md"
+EXAMPLES = (
+    ROOT / "examples" / "airflow" / "fullstory_imports.py",
+    ROOT / "examples" / "github-actions" / "fullstory-imports.yml",
+)
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
 ENVIRONMENT = """\
@@ -53,7 +57,7 @@ def made(about: dict[str, Any]) -> dict[Path, str]:
     version = about["version"]
     files = {
         path: of_version(path.read_text(encoding="utf-8"), version)
-        for path in [README, *PLUGINS.rglob("*.lock")]
+        for path in [README, *EXAMPLES, *PLUGINS.rglob("*.lock")]
     }
     lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
     table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
@@ -67,7 +71,8 @@ def made(about: dict[str, Any]) -> dict[Path, str]:
 
 def of_version(text: str, version: str) -> str:
     """A text whose addresses of the repository's files are those of a version."""
-    return re.sub(rf"{re.escape(RAW)}/v[\d.]+", f"{RAW}/v{version}", text)
+    before = rf'({re.escape(RAW)}(?:"\n +")?)/v[\d.]+'
+    return re.sub(before, rf"\g<1>/v{version}", text)
 
 
 def settings(about: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

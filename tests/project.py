@@ -73,7 +73,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ from contextlib import closing
 import pytest
 from yaml import safe_dump
 
+from scripts.plugin import RAW
 from tests.examples import (
     JOBS,
     LATE,
@@ -47,6 +48,7 @@ class Airflow(Project):
     def __init__(self, path, api, postgres, github, pip):
         """Set it up as the example's README says."""
         self.path, self.home, self.dags = path, path / "home", path / "dags"
+        self.github = github
         (self.home / "config").mkdir(parents=True)
         local = self.home / "config" / "airflow_local_settings.py"
         local.write_text(POLICY, encoding="utf-8")
@@ -101,6 +103,7 @@ class Airflow(Project):
         """Run the DAG with so many shards; how it ended, its log, and its tasks."""
         text = (EXAMPLE / "fullstory_imports.py").read_text(encoding="utf-8")
         text = text.replace("SHARDS = 1\n", f"SHARDS = {shards}\n")
+        text = text.replace(RAW, self.github)
         (self.dags / "fullstory_imports.py").write_text(text, encoding="utf-8")
         shutil.rmtree(self.dags / "__pycache__", ignore_errors=True)
         done = self.airflow("dags", "test", "fullstory_imports")

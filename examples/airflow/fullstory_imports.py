@@ -10,7 +10,11 @@ from airflow.sdk import dag, task
 
 # More of them for a longer list. README.md says what to do before.
 SHARDS = 1
-MELTANO = "meltano[postgres]>=4.4,<5"
+# Meltano, in the versions that the tests run with.
+REQUIREMENTS = (
+    "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports"
+    "/v0.1.0/requirements/ci.txt"
+)
 # A folder of the worker's own. It holds nothing that has to be kept.
 FOLDER = "${FULLSTORY_FOLDER:-${TMPDIR:-/tmp}/fullstory-imports}"
 # Airflow hides the values in `env` under names that speak of a key or a password.
@@ -46,7 +50,7 @@ cd "$folder"
     rm -rf ready .meltano plugins
     cp "$PROJECT_FILE" meltano.yml
     python3 -m venv --clear venv
-    venv/bin/pip install --quiet '{MELTANO}'
+    venv/bin/pip install --quiet --requirement {REQUIREMENTS}
     venv/bin/python -c 'import psycopg
 psycopg.connect(autocommit=True).execute("create schema if not exists meltano")'
     venv/bin/meltano install
