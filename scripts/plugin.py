@@ -2,7 +2,7 @@
 
 The source is what the tap itself says, by ``--about --format=json``. From it come the
 tap's plugin definition, the table in the README, and `.env.example`. The addresses in
-all plugin definitions, in the examples and in the README get the tap's version.
+all plugin definitions, examples and documents get the tap's version.
 """
 
 from __future__ import annotations
@@ -25,10 +25,6 @@ RAW = REPOSITORY.replace("//github.com", "//raw.githubusercontent.com")
 PLUGINS = ROOT / "plugins"
 DEFINITION = PLUGINS / "extractors" / f"tap-fullstory-imports--{VARIANT}.lock"
 README = ROOT / "README.md"
-EXAMPLES = (
-    ROOT / "examples" / "airflow" / "fullstory_imports.py",
-    ROOT / "examples" / "github-actions" / "fullstory-imports.yml",
-)
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
 ENVIRONMENT = """\
@@ -55,9 +51,11 @@ def about() -> dict[str, Any]:
 def made(about: dict[str, Any]) -> dict[Path, str]:
     """The files and their texts."""
     version = about["version"]
+    places = [PLUGINS, ROOT / "docs", ROOT / "examples"]
+    found = [one for place in places for one in place.rglob("*") if one.is_file()]
+    texts = {path: path.read_text(encoding="utf-8") for path in [README, *found]}
     files = {
-        path: of_version(path.read_text(encoding="utf-8"), version)
-        for path in [README, *EXAMPLES, *PLUGINS.rglob("*.lock")]
+        path: of_version(text, version) for path, text in texts.items() if RAW in text
     }
     lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
     table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
