@@ -49,7 +49,7 @@ test-pythons:
 	done; exit $$failed
 
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
-test-airflow: setup .meltano/loaders/ready .venv/airflow/ready
+test-airflow: .venv/airflow/ready
 	$(BIN)/pytest -m airflow tests/test_airflow.py
 
 lint: .venv/ready
@@ -114,7 +114,7 @@ fault-search: .venv/ready
 bench-targets: setup .meltano/loaders/ready
 	$(BIN)/python -m benchmarks.targets
 
-# Writes plugin.yaml, .env.example, and the settings in meltano.yml and in the README.
+# Writes the tap's definition in plugins/, .env.example, and the settings in the README.
 plugin: .venv/ready
 	$(BIN)/python -m scripts.plugin
 
@@ -124,7 +124,7 @@ dist: .venv/pinned
 	$(BIN)/python -m hatchling build
 
 # Pins the newest versions that pyproject.toml allows, and what the versions of the
-# targets and of dbt in meltano.yml require.
+# targets and of dbt in plugins/ require.
 EXPORT := $(UV) export --quiet --frozen --no-emit-project --no-annotate --no-header
 COMPILE := $(UV) pip compile --quiet --upgrade --universal --no-annotate --no-header --no-emit-index-url --python-version 3.11
 lock: .venv/ready
@@ -133,8 +133,8 @@ lock: .venv/ready
 	$(EXPORT) --no-hashes --only-group ci --output-file requirements/ci.txt
 	$(EXPORT) --no-hashes --no-dev --group build --output-file requirements/tap.txt
 	@rm uv.lock
-	for name in target-postgres target-snowflake dbt; do \
-		grep -oE "[a-z]*-?$$name[a-z-]*==[0-9.]+" meltano.yml | sort -u | \
+	for name in target-postgres target-snowflake dbt-postgres dbt-snowflake; do \
+		grep -ohE '[a-z-]+==[0-9.]+' plugins/*/$$name--*.lock | \
 			$(COMPILE) --output-file requirements/$$name.txt - || exit; \
 	done
 
@@ -166,7 +166,7 @@ clean:
 	@$(PIP) -qq install --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.meltano/ready: .venv/ready meltano.yml requirements/tap.txt requirements/target-postgres.txt
+.meltano/ready: .venv/ready meltano.yml $(wildcard plugins/*/*.lock) requirements/tap.txt requirements/target-postgres.txt
 	@echo 'Installing the tap and the target for the pipeline.'
 	@$(BIN)/meltano --log-level=warning install tap-fullstory-imports target-postgres
 	@touch $@
@@ -189,9 +189,9 @@ clean:
 	@$(call environment,.venv/snowflake,--requirement requirements/target-snowflake.txt --group requirements/pyproject.toml:snowflake)
 	@touch $@
 
-.venv/dbt/ready: .venv/pinned requirements/dbt.txt
+.venv/dbt/ready: .venv/pinned requirements/dbt-postgres.txt
 	@echo 'Setting up dbt.'
-	@$(call environment,.venv/dbt,--no-deps --requirement requirements/dbt.txt)
+	@$(call environment,.venv/dbt,--no-deps --requirement requirements/dbt-postgres.txt)
 	@touch $@
 
 # dbt with an emulator of Snowflake.

@@ -118,7 +118,7 @@ def versions(
 
 def show_in_readme(mark: str, summary: str) -> None:
     """Put results in short between their marks in the README."""
-    readme = programs.ROOT / "README.md"
+    readme = programs.ROOT / "docs" / "speed.md"
     start, end = f"<!-- {mark} -->\n", "<!-- end -->"
     before, rest = readme.read_text(encoding="utf-8").split(start)
     _, after = rest.split(end, maxsplit=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path("dbt", "models", "staging")
-PACKAGE = "dbt_fullstory_imports"
 SOURCE = "fullstory_imports"
 HEADER = "{}Written by `make dbt-models` from the tap's schemas. Do not edit.{}\n"
 TYPES = {"integer": "int", "number": "real", "boolean": "bool", "string": "str"}
 # The objects that are also kept as they are: requests that failed.
 WHOLE = {"import_errors": ("event", "shared"), "user_import_errors": ("user",)}
 FRESHNESS = {"warn_after": {"count": 7, "period": "day"}}
+LOADING = {
+    "_sdc_extracted_at": "When the tap read the row, if the target adds its metadata.",
+    "_sdc_batched_at": "When the target loaded the row, if it adds its metadata.",
+}
+BUILT_AT = {"name": "built_at", "description": "When dbt built the row, in UTC."}
 
 
 def main() -> None:
@@ -34,28 +39,35 @@ def files() -> dict[Path, str]:
     """The files, as they are to be."""
     texts = {"_sources.yml": dumped(sources()), "_staging.yml": dumped(staging())}
     for stream in STREAMS:
-        texts[f"{model_name(stream.name)}.sql"] = model(stream.name)
+        texts[f"{model_name(stream.name)}.sql"] = model(
+            stream.name, stream.primary_keys
+        )
     return {FOLDER / name: text for name, text in texts.items()}
 
 
 def dumped(content: dict[str, Any]) -> str:
     """YAML with a line that says where it comes from."""
-    text = safe_dump(content, sort_keys=False, allow_unicode=True, width=88)
+    copied = loads(dumps(content))  # or YAML would have aliases for what comes twice
+    text = safe_dump(copied, sort_keys=False, allow_unicode=True, width=88)
     return HEADER.format("# ", "") + text
 
 
 def sources() -> dict[str, Any]:
     """The tap's streams as the sources of the package."""
-    tables = [source_table(one.name, one.primary_keys) for one in STREAMS]
     source = {
         "name": SOURCE,
         "description": "What tap-fullstory-imports has loaded.",
-        "database": f"{{{{ var('{SOURCE}_database', target.database) }}}}",
-        "schema": f"{{{{ var('{SOURCE}_schema', 'fullstory') }}}}",
+        "database": variable("database", "target.database"),
+        "schema": variable("schema", "'fullstory'"),
         "loader": "tap-fullstory-imports",
-        "tables": tables,
+        "tables": [source_table(one.name, one.primary_keys) for one in STREAMS],
     }
     return {"version": 2, "sources": [source]}
+
+
+def variable(name: str, default: str) -> str:
+    """A variable of the package, as an expression of dbt's."""
+    return f"{{{{ var('{SOURCE}_{name}', {default}) }}}}"
 
 
 def source_table(name: str, key: tuple[str, ...]) -> dict[str, Any]:
@@ -63,33 +75,27 @@ def source_table(name: str, key: tuple[str, ...]) -> dict[str, Any]:
     schema = SCHEMAS.get_schema(name)
     config: dict[str, Any] = {"enabled": is_loaded(name)}
     if "created_at" in schema["properties"]:
-        config |= {"loaded_at_field": "created_at", "freshness": FRESHNESS}
-    columns = [
-        described(field, definition, is_key=field in key, stream=name)
-        for field, definition in schema["properties"].items()
-    ]
+        loaded_at = variable("loaded_at_field", "'created_at'")
+        config |= {"loaded_at_field": loaded_at, "freshness": {**FRESHNESS}}
     return {
         "name": name,
+        "identifier": variable(f"{name}_identifier", f"'{name}'"),
         "description": schema["description"],
         "config": config,
-        "data_tests": [unique(name, key)],
-        "columns": columns,
+        "columns": [
+            {"name": field, "description": definition["description"]}
+            | tested(field, key, {"config": {"enabled": is_loaded(name)}})
+            for field, definition in schema["properties"].items()
+        ],
     }
 
 
-def described(
-    name: str, definition: dict[str, Any], *, is_key: bool, stream: str
-) -> dict[str, Any]:
-    """A column with its description, and with a test if it belongs to the key."""
-    column = {"name": name, "description": definition["description"]}
-    not_null = {"not_null": {"config": {"enabled": is_loaded(stream)}}}
-    return {**column, "data_tests": [not_null]} if is_key else column
-
-
-def unique(stream: str, key: tuple[str, ...]) -> dict[str, Any]:
-    """The test that no two rows have the same key."""
-    config = {"enabled": is_loaded(stream)}
-    return {"unique_together": {"arguments": {"columns": [*key]}, "config": config}}
+def tested(field: str, key: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
+    """The tests of a column that belongs to a key."""
+    if field != key[-1]:
+        return {}
+    names = ["unique_in_job"] if len(key) > 1 else ["not_null", "unique"]
+    return {"data_tests": [{name: config} if config else name for name in names]}
 
 
 def is_loaded(name: str) -> str:
@@ -98,22 +104,28 @@ def is_loaded(name: str) -> str:
 
 
 def staging() -> dict[str, Any]:
-    """The staging models, every column described."""
+    """The staging models and the table of events, every column described."""
     models = []
     for stream in STREAMS:
         schema = SCHEMAS.get_schema(stream.name)
         columns = [
             {"name": "_".join(path), "description": definition["description"]}
+            | tested("_".join(path), stream.primary_keys, {})
             for path, definition in fields(stream.name, schema)
         ]
+        columns += [
+            {"name": name, "description": text} for name, text in LOADING.items()
+        ]
         description = schema["description"].removesuffix(".")
-        models.append(
-            {
-                "name": model_name(stream.name),
-                "description": f"{description}, with a typed column for each field.",
-                "columns": columns,
-            }
-        )
+        described = {
+            "name": model_name(stream.name),
+            "description": f"{description}, with a typed column for each field.",
+            "columns": columns,
+        }
+        models.append(described)
+        if stream.name == "imported_events":
+            name = f"{SOURCE}__events"
+            models.append({**described, "name": name, "columns": [*columns, BUILT_AT]})
     return {"version": 2, "models": models}
 
 
@@ -122,18 +134,21 @@ def model_name(stream: str) -> str:
     return f"stg_{SOURCE}__{stream}"
 
 
-def model(stream: str) -> str:
+def model(stream: str, key: tuple[str, ...]) -> str:
     """The SQL of a stream's staging model."""
-    schema = SCHEMAS.get_schema(stream)
     columns = ",\n".join(
-        f"    {{{{ {PACKAGE}.raw_field(columns, {[*path]}, '{word(definition)}') }}}}"
-        for path, definition in fields(stream, schema)
+        f"    {{{{ field(columns, {[*path]}, '{word(definition)}'"
+        f"{', is_key=true' if path[0] in key else ''}) }}}}"
+        for path, definition in [
+            *fields(stream, SCHEMAS.get_schema(stream)),
+            *(((name,), {"type": "string", "format": "date-time"}) for name in LOADING),
+        ]
     )
     source = f"source('{SOURCE}', '{stream}')"
     return (
         f"{HEADER.format('{#- ', ' -#}')}"
-        f"{{{{ config(enabled={PACKAGE}.is_loaded('{stream}')) }}}}\n"
-        f"{{%- set columns = {PACKAGE}.raw_columns({source}) %}}\n\n"
+        f"{{{{ config(enabled=is_loaded('{stream}')) }}}}\n"
+        f"{{%- set columns = raw_columns({source}) %}}\n\n"
         f"select\n{columns}\nfrom {{{{ {source} }}}}\n"
     )
 

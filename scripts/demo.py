@@ -60,7 +60,7 @@ EVENT_VIEWS = f"""
     where relnamespace = to_regnamespace('{VIEWS}')
     and relname like 'fullstory_event_%' and attname not in (
         select attname from pg_attribute
-        where attrelid = to_regclass('{VIEWS}.stg_fullstory_imports__imported_events')
+        where attrelid = to_regclass('{VIEWS}.fullstory_imports__events')
     )
     group by relname order by relname
 """  # noqa: S608 - our own names

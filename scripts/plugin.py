@@ -1,8 +1,8 @@
 """Writes what users copy or read of the tap's settings; `make plugin` runs it.
 
 The source is what the tap itself says, by ``--about --format=json``. From it come the
-file `plugin.yaml`, which ``meltano add --from-ref`` takes, the tap's settings in
-`meltano.yml`, the table in the README, and `.env.example`.
+tap's plugin definition, the table in the README, and `.env.example`. The addresses in
+all plugin definitions, examples and documents get the tap's version.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from pathlib import Path
 from textwrap import fill, indent
 from typing import Any
 
-from yaml import safe_dump
-
 from tap_fullstory_imports.settings.declaration import OWN
 
 ROOT = Path(__file__).parent.parent
 ABOUT = (sys.executable, "-m", "tap_fullstory_imports", "--about", "--format=json")
+VARIANT = "fullstory-imports"
+REPOSITORY = f"https://github.com/{VARIANT}/tap-fullstory-imports"
+RAW = REPOSITORY.replace("//github.com", "//raw.githubusercontent.com")
+PLUGINS = ROOT / "plugins"
+DEFINITION = PLUGINS / "extractors" / f"tap-fullstory-imports--{VARIANT}.lock"
+README = ROOT / "README.md"
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
-HEAD = """\
-# Made by `make plugin`. This adds the tap to a Meltano project, with the path of this
-# file or the address of its raw text:
-#   meltano add --from-ref plugin.yaml tap-fullstory-imports
-"""
 ENVIRONMENT = """\
 Settings of tap-fullstory-imports. Copy this file to `.env`, which Meltano reads, and
 remove the `#` before each setting that you need. The values are the defaults. An empty
@@ -38,6 +37,7 @@ value counts as not set. Never commit `.env`, because it holds the API key.
 def main() -> None:
     """Write all files again."""
     for path, text in made(about()).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
@@ -50,18 +50,27 @@ def about() -> dict[str, Any]:
 
 def made(about: dict[str, Any]) -> dict[Path, str]:
     """The files and their texts."""
-    meltano, readme = ROOT / "meltano.yml", ROOT / "README.md"
-    definition = to_yaml(to_definition(about))
+    version = about["version"]
+    places = [PLUGINS, ROOT / "docs", ROOT / "examples"]
+    found = [one for place in places for one in place.rglob("*") if one.is_file()]
+    texts = {path: path.read_text(encoding="utf-8") for path in [README, *found]}
+    files = {
+        path: of_version(text, version) for path, text in texts.items() if RAW in text
+    }
     lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
     table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
-    return {
-        ROOT / "plugin.yaml": f"{HEAD}{definition}",
-        ROOT / ".env.example": to_environment(about),
-        meltano: replaced(
-            meltano, "    # make plugin\n", to_project(about), "    # end"
-        ),
-        readme: replaced(readme, "<!-- make plugin -->\n", table, "<!-- end -->"),
-    }
+    start, end = "<!-- make plugin -->\n", "<!-- end -->"
+    before, rest = files[README].split(start)
+    files[README] = f"{before}{start}{table}{end}{rest.partition(end)[2]}"
+    files[DEFINITION] = to_json(to_definition(about))
+    files[ROOT / ".env.example"] = to_environment(about)
+    return files
+
+
+def of_version(text: str, version: str) -> str:
+    """A text whose addresses of the repository's files are those of a version."""
+    before = rf'({re.escape(RAW)}(?:"\n +")?)/v[\d.]+'
+    return re.sub(before, rf"\g<1>/v{version}", text)
 
 
 def settings(about: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -77,21 +86,20 @@ def settings(about: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def to_definition(about: dict[str, Any]) -> dict[str, Any]:
-    """The definition of the plugin, as the hub of Meltano has it for others."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    urls = dict(
-        re.findall(r'^(Repository|Documentation) = "(.+)"$', project, re.MULTILINE)
-    )
-    name, repository = about["name"], urls["Repository"]
+    """The definition of the plugin, as Meltano locks it and as its hub has it."""
+    name, version = about["name"], about["version"]
+    schema = about["settings"]
+    lists = [one for one in schema["properties"] if one.endswith(("_ids", "jobs_file"))]
     return {
+        "plugin_type": "extractors",
         "name": name,
         "namespace": name.replace("-", "_"),
-        "variant": repository.split("/")[-2],
+        "variant": VARIANT,
         "label": "Fullstory batch imports",
         "description": about["description"],
-        "docs": urls["Documentation"],
-        "repo": repository,
-        "pip_url": f"git+{repository}.git",
+        "docs": f"{REPOSITORY}#readme",
+        "repo": REPOSITORY,
+        "pip_url": f"{name}=={version} -c {RAW}/v{version}/requirements/tap.txt",
         "executable": name,
         "domain_url": "https://developer.fullstory.com",
         "keywords": ["api", "fullstory", "meltano_sdk"],
@@ -100,18 +108,9 @@ def to_definition(about: dict[str, Any]) -> dict[str, Any]:
         "log_parser": "singer-sdk",
         "supported_python_versions": about["supported_python_versions"],
         "capabilities": sorted(about["capabilities"]),
-        "settings_group_validation": groups(about),
+        "settings_group_validation": [[*schema["required"], one] for one in lists],
         "settings": [to_setting(*one) for one in settings(about)],
     }
-
-
-def groups(about: dict[str, Any]) -> list[list[str]]:
-    """The groups of settings of which one is enough: the key and a list of jobs."""
-    schema = about["settings"]
-    lists = [
-        name for name in schema["properties"] if name.endswith(("job_ids", "jobs_file"))
-    ]
-    return [[*schema["required"], name] for name in lists]
 
 
 def to_setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -130,20 +129,12 @@ def to_setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return setting
 
 
-def to_project(about: dict[str, Any]) -> str:
-    """What the project's `meltano.yml` has of the definition."""
-    whole = to_definition(about)
-    part = {
-        name: whole[name]
-        for name in ("capabilities", "settings_group_validation", "settings")
-    }
-    return indent(to_yaml(part), "    ")
-
-
-def to_yaml(content: dict[str, Any]) -> str:
-    """YAML with its keys in their order."""
-    text = safe_dump(content, sort_keys=False, allow_unicode=True, width=80)
-    return str(text)
+def to_json(definition: dict[str, Any]) -> str:
+    """A definition with a line for each key and for each setting."""
+    *others, (_, all_settings) = definition.items()
+    head = "".join(f"  {json.dumps(key)}: {json.dumps(one)},\n" for key, one in others)
+    lines = ",\n".join(f"    {json.dumps(setting)}" for setting in all_settings)
+    return f'{{\n{head}  "settings": [\n{lines}\n  ]\n}}\n'
 
 
 def to_row(name: str, schema: dict[str, Any]) -> str:
@@ -169,15 +160,6 @@ def to_environment(about: dict[str, Any]) -> str:
             f"{fill(schema['description'], 86, break_on_hyphens=False)}\n{variable}"
         )
     return indent("\n\n".join(blocks), "# ") + "\n"
-
-
-def replaced(path: Path, start: str, text: str, end: str) -> str:
-    """The text of a file with another text between two marks."""
-    before, found, rest = path.read_text(encoding="utf-8").partition(start)
-    after = rest.partition(end)[2]
-    if not found or not after:
-        sys.exit(f"{path.name} has no mark {start.strip()}.")
-    return f"{before}{start}{text}{end}{after}"
 
 
 if __name__ == "__main__":

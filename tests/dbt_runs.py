@@ -1,23 +1,20 @@
 """Several runs of dbt in one process, because dbt takes seconds to start.
 
 Run by the interpreter of an environment with dbt. Each argument is the command line of
-a run. `propose` writes the models that the package proposes into the project.
+a run; `propose` is the package's own program.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import re
+import runpy
 import shlex
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from dbt.cli.main import dbtRunner
 
-PROPOSE = ["--quiet", "run-operation", "propose_fullstory_events"]
-MODEL = re.compile(r"^\{# models/(\S+) #\}$(.*?)^$", re.MULTILINE | re.DOTALL)
+PROGRAM = "dbt_packages/dbt_fullstory_imports/propose.py"
 
 
 def main() -> None:
@@ -30,12 +27,13 @@ def run(arguments: list[str]) -> bool:
     """Run dbt; return whether it has succeeded."""
     if arguments != ["propose"]:
         return bool(dbtRunner().invoke(arguments).success)
-    with redirect_stdout(io.StringIO()) as proposed:
-        success = dbtRunner().invoke(PROPOSE).success
-    for name, text in MODEL.findall(proposed.getvalue()):
-        path = Path(os.environ["DBT_PROJECT_DIR"], "models", name)
-        path.write_text(text, encoding="utf-8")
-    return bool(success)
+    path = Path(os.environ["DBT_PROJECT_DIR"], PROGRAM)
+    try:
+        runpy.run_path(str(path))["main"]()
+    except SystemExit as error:
+        sys.stdout.write(f"{error}\n")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -26,20 +26,41 @@ class Project:
     """A copy of the Meltano project: its plugins are shared, its state is its own."""
 
     def __init__(self, path: Path) -> None:
-        """Copy what the pipeline and its demo need."""
+        """Copy what the pipeline and its demo need; pins are those of this folder.
+
+        The arguments of pip stay the same, or Meltano would install the plugins anew.
+        """
         self.path = path
         self.output = path / "output"
-        self._write()
         self.output.mkdir(parents=True)
+        copied = ("scripts", "tests", "tap_fullstory_imports", "dbt", "transform")
+        for name in (*copied, "plugins"):
+            shutil.copytree(ROOT / name, self.path / name)
+        shutil.copy(ROOT / "pyproject.toml", self.path)
+        text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        text = text.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
+        (self.path / "meltano.yml").write_text(text, encoding="utf-8")
         (path / ".meltano").mkdir()
         for name in ("extractors", "loaders"):
             (path / ".meltano" / name).symlink_to(ROOT / ".meltano" / name)
+        self.use("dbt-postgres", DBT)
 
-    def _write(self) -> None:
-        for name in ("scripts", "tests", "tap_fullstory_imports", "dbt", "transform"):
-            shutil.copytree(ROOT / name, self.path / name)
-        shutil.copy(ROOT / "pyproject.toml", self.path)
-        (self.path / "meltano.yml").write_text(_definition(), encoding="utf-8")
+    def use(self, plugin: str, program: Path | str) -> None:
+        """Let a plugin be a program that is there, instead of a package."""
+        (lock,) = self.path.glob(f"plugins/*/{plugin}--*.lock")
+        definition = json.loads(lock.read_text(encoding="utf-8"))
+        definition |= {"executable": str(program), "pip_url": None}
+        for command in definition.get("commands", {}).values():
+            if command.get("executable") == "python":  # that of the environment
+                command["executable"] = str(Path(program).with_name("python"))
+        lock.write_text(json.dumps(definition), encoding="utf-8")
+        path = self.path / "meltano.yml"
+        project = safe_load(path.read_text(encoding="utf-8"))
+        for kind in project["plugins"].values():
+            for one in kind:
+                if one["name"] == plugin:
+                    del one["pip_url"]
+        path.write_text(safe_dump(project, sort_keys=False), encoding="utf-8")
 
     def run(
         self, *command: str, **environment: str
@@ -52,7 +73,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -85,36 +106,6 @@ class Project:
         # A job of the project names its tap itself.
         blocks = (TAP, target) if target.startswith("target-") else (target,)
         return self.run("meltano", "run", *options, *blocks, **own)
-
-
-class FreshProject(Project):
-    """A project of a user's own: it has the plugins of this one and nothing else."""
-
-    def _write(self) -> None:
-        copied = {
-            "default_environment": "dev",
-            "environments": [{"name": "dev"}, {"name": "prod"}],
-            "plugins": plugins(),
-        }
-        text = safe_dump(copied, sort_keys=False)
-        (self.path / "meltano.yml").write_text(text, encoding="utf-8")
-
-
-def plugins() -> Any:
-    """The definitions of the project's plugins, to copy into another project."""
-    return safe_load(_definition())["plugins"]
-
-
-def _definition() -> str:
-    """The project's `meltano.yml`, whose pins are those of this folder.
-
-    The arguments of pip stay the same, or Meltano would install the plugins anew.
-    """
-    definition = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-    definition = definition.replace('"$MELTANO_PROJECT_ROOT', f'"{ROOT}')
-    # The utilities are one program here, which `make test` has installed.
-    own = r"    pip_url: >-\n      dbt-core==.*\n .*\n    executable: dbt\n"
-    return re.sub(own, f"    executable: {DBT}\n", definition)
 
 
 def _programs() -> str:
@@ -157,8 +148,8 @@ def documents() -> dict[str, str]:
 
 def blocks(heading: str, language: str) -> list[str]:
     """The documents' blocks of code in a language below a heading."""
-    text = "\n## ".join(documents().values())
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    below = re.compile(rf"^##? {heading}\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+    (section,) = (one for text in documents().values() for one in below.findall(text))
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -43,12 +42,7 @@ class Snowflake:
             f'#!/bin/sh\nexec "{PYTHON}" "{ROOT}/tests/snowflake_emulator.py" "$@"\n'
         )
         program.chmod(0o700)
-        definition = self.project.path / "meltano.yml"
-        text = definition.read_text(encoding="utf-8")
-        old = r"    pip_url: >-\n.*-target-snowflake==.*\n .*\n    executable: .*\n"
-        text, found = re.subn(old, f"    executable: ./{TARGET}\n", text)
-        assert found == 1
-        definition.write_text(text, encoding="utf-8")
+        self.project.use(TARGET, f"./{TARGET}")
         key = self.project.path / "key.p8"
         self.settings = {
             "TARGET_SNOWFLAKE_ACCOUNT": "myorg-myaccount",

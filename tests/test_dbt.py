@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-from ast import literal_eval
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,252 +28,190 @@ if TYPE_CHECKING:
     from tests.postgres_server import Postgres
 
 HEADING = "Query it"
-FAILURES = make_failures(7)
+FAILURES, FAILED_USERS = make_failures(7), make_failed_users(5)
 USERS = make_users(30)
-FAILED_USERS = make_failed_users(5)
-# Its ID is that of a job of events, too.
-USERS_JOB = Job(
-    "partly", kind="users", rows=USERS, failures=FAILED_USERS, status="FAILED"
-)
-# Reserved words, names that differ in case only, signs, and an empty name.
-ODD: dict[str, Any] = {
-    "select": 1,
-    "User": "large",
-    "user": "small",
-    "timestamp": "2026-03-29T02:30:00+02:00",
-    "user_id": 7,
-    "a b": None,
-    "dot.ted": True,
-    "": "no name",
-    "1st": 1.5,
-    "🧢": "帽子 🧢",
-    'quo"te': '"x" \\ \n 🧢',
-    "it's": "it's",
-    "back\\slash": "a\\b",
-    "sl/ash~": [True, None, False],
-    "{{ jinja }} {# x #}": "{{ x }}",
-    "camelCase": {"deep": [{"🧢": None}, 1.25]},
-    "days": ["2026-01-01T00:00:00Z", "2024-02-29"],
-    "long" * 30: 9223372036854775807,
-    "empty": [],
-}
-ODD_COLUMNS = {
-    "select": ("select", "int"),
-    "User": ("user", "str"),
-    "user": ("properties_user", "str"),
-    "timestamp": ("properties_timestamp", "date"),
-    "user_id": ("properties_user_id", "int"),
-    "a b": ("a_b", "str"),
-    "dot.ted": ("dot_ted", "bool"),
-    "": ("property", "str"),
-    "1st": ("_1st", "real"),
-    "🧢": ("properties_property", "str"),
-    'quo"te': ("quo_te", "str"),
-    "it's": ("it_s", "str"),
-    "back\\slash": ("back_slash", "str"),
-    "sl/ash~": ("sl_ash", "bools"),
-    "{{ jinja }} {# x #}": ("jinja_x", "str"),
-    "camelCase": ("camel_case", "json"),
-    "days": ("days", "dates"),
-    "long" * 30: (("long" * 30)[:50], "int"),
-    "empty": ("empty", "strs"),
-}
+TEXT = "2026-01-01T00:00:00." + "1" * 130 + "Z"  # no time that a database can hold
+# Names that differ in case only, signs, Jinja, and values at the edge of their types:
+# the property, its column, type and value.
+ODD: list[tuple[str, str, str, Any]] = [
+    ("select", "select", "int", 1),
+    ("User", "user_b512d97e", "str", "large"),
+    ("user", "user_04f8996d", "str", "small"),
+    ("timestamp", "properties_timestamp", "date", "2026-03-29T02:30:00+02:00"),
+    ("user_id", "properties_user_id", "int", 7),
+    ("a b", "a_b", "str", None),
+    ("", "property_e3b0c442", "str", "no name"),
+    ("1st", "_1st", "real", 1.5),
+    ("🧢", "property_3dc8d6ec", "str", "帽子 🧢"),
+    ('quo"te', "quo_te", "str", '"x" \\ \n 🧢'),
+    ("it's back\\slash", "it_s_back_slash", "str", "a\\b"),
+    ("sl/ash~", "sl_ash", "bools", [True, None, False]),
+    ("{{ jinja }} {# x #}", "jinja_x", "str", "{{ x }}"),
+    ("camelCase", "camel_case", "json", {"deep": [{"🧢": None}, 1.25]}),
+    ("days", "days", "dates", ["2026-01-01T00:00:00Z", "2024-02-29"]),
+    ("long" * 30, "long" * 13 + "lo_cc8458d7", "int", 9223372036854775807),
+    ("empty", "empty", "strs", []),
+    ("largest", "largest", "real", 1.7976931348623157e308),
+    ("smallest", "smallest", "real", 5e-324),
+    ("text", "text", "str", TEXT),
+]
 ODD_NAME = "odd \" 'name' 🧢 {{ x }}"
-# One property for each way in which types meet; the proposed type, and if it changes.
+# One property for each way in which types meet, and the type that is proposed.
 CHANGING: list[dict[str, Any]] = [
-    {
-        "mixed": 1,
-        "wider": 1,
-        "text": "2026-01-01",
-        "list": [1],
-        "lists": [1],
-        "huge": 1,
-    },
+    {"mixed": 1, "wider": 1, "text": "2026-01-01", "list": [1], "lists": [1]},
     {"mixed": "one", "wider": 1.5, "text": "soon", "list": 2, "lists": [1.5]},
-    {"mixed": True, "huge": 2**63, "text": "2026-02-30", "list": None, "lists": []},
+    {"mixed": True, "wider": 2**63, "text": "2026-02-30", "list": None, "lists": []},
     {"text": "2026-01-01T25:00:00Z", "lists": [None]},
 ]
 CHANGED = {
-    "mixed": ("str", True),
-    "wider": ("real", False),
-    "text": ("str", False),
-    "list": ("str", True),
-    "lists": ("reals", False),
-    "huge": ("real", False),
+    "mixed": "str",
+    "wider": "real",
+    "text": "str",
+    "list": "str",
+    "lists": "reals",
 }
 JOBS: dict[str, list[dict[str, Any]]] = {
     "whole": make_events(80),
     "partly": make_events(20, seed=5),
     "odd": [
-        {"name": ODD_NAME, "timestamp": "2026-01-01T00:00:00Z", "properties": ODD},
+        {
+            "name": ODD_NAME,
+            "timestamp": "2026-01-01T00:00:00Z",
+            "properties": {name: value for name, _, _, value in ODD},
+        },
         {"name": "only a name"},
         {"name": None, "properties": {"lost": 1}},
         {"name": "", "properties": None},
     ],
     "changing": [{"name": "Changing", "properties": one} for one in CHANGING],
+    "moving": [{"name": "sign up", "properties": {"plan": "a", "user-name": "b"}}],
+    "counted": make_events(103, seed=7),
     "empty": [],
 }
-EVENTS = [
-    (job_id, index, event)
-    for job_id, rows in JOBS.items()
-    for index, event in enumerate(rows)
-]
-NAMES = {row["name"] for _, _, row in EVENTS if row.get("name")}
-STAGING = "stg_fullstory_imports__"
-COMPLETE = "fullstory_imports__finished_jobs_are_complete"
-# What later rows can be like: a number that is no integer, a job of today, a field that
-# the tap leaves out, and a failed event that is missing.
-CHANGES = (
-    """
-    update fullstory.imported_events set properties = '{"level": 2.5}'
-    where name = 'Level Finished' and event_index < 20
-    """,
-    "update fullstory.user_import_jobs set created_at = now() at time zone 'UTC'",
-    "alter table fullstory.imported_events drop column context cascade",
-    "delete from fullstory.import_errors where error_index = 3",
-)
-BASE = {
-    "user": ("id", "uid"),
-    "session": ("id", "uid"),
-    "context_browser": ("url", "user_agent", "initial_referrer"),
-    "context_mobile": ("app_id", "app_version", "app_name", "build_variant"),
-    "context_device": (
-        "manufacturer",
-        "model",
-        "screen_width",
-        "screen_height",
-        "viewport_width",
-        "viewport_height",
-    ),
-    "context_location": (
-        "country",
-        "region",
-        "city",
-        "latitude",
-        "longitude",
-        "ip_address",
-    ),
+LONG = "щ" * 250
+CUT = "p" * 60  # the start of two properties
+# Loaded later: names that collide with those before, names that are cut, very many
+# properties, and properties of changing type.
+LATER: dict[str, list[dict[str, Any]]] = {
+    "moved": [
+        {"name": "Sign Up", "properties": {"plan": 1}},
+        {"name": "sign up", "properties": {"Plan": 7, "userName": "x", "plan": "c"}},
+    ],
+    "cut": [
+        {"name": LONG, "properties": {CUT + "1234": 1, CUT + "5678": 2}},
+        {"name": f"{LONG}!", "properties": {"щ" * 40: 3}},
+        {"name": "x" * 48},
+    ],
+    "wide": [
+        {"name": "wide", "properties": {f"p{n}": value for n in range(1700)}}
+        for value in (1, "one")
+    ],
+    "level": [{"name": "Level Finished", "properties": {"level": 2.5}}],
 }
+COLUMNS_OF_VIEWS = """
+    select relname as view, attname as column from pg_attribute
+    join pg_class on pg_class.oid = attrelid
+    where relnamespace = 'fullstory_models'::regnamespace and attnum > 0
+    and relname like 'fullstory_event_%'
+"""
+NESTED = ("user", "session", "context")
+STAGING = "stg_fullstory_imports__"
+NO_GAPS = "fullstory_imports__jobs_have_no_gaps"
+UNIT_TEST = """
+unit_tests:
+- name: ticket
+  model: fullstory_event_support_ticket
+  given:
+  - input: ref('dbt_fullstory_imports', 'fullstory_imports__events')
+    rows: [{job_id: a, name: Support Ticket, properties: '{"priority": "High"}'}]
+  expect: {rows: [{job_id: a, priority: High}]}
+"""
+
+
+def events(jobs: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, int], Any]:
+    return {(name, n): row for name, rows in jobs.items() for n, row in enumerate(rows)}
 
 
 def moment(text: str) -> datetime:
-    """A time of the source in UTC, as a database holds it."""
+    """A time in UTC, as a database holds it."""
     date = datetime.fromisoformat(text)
     return date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date
 
 
-def base(event: dict[str, Any]) -> dict[str, Any]:
-    """What an event gives for the columns that each event has."""
-    found: dict[str, Any] = {}
-    for place, names in BASE.items():
-        value: Any = event
-        for name in place.split("_"):
-            value = (value or {}).get(name)
-        found |= {f"{place}_{name}": (value or {}).get(name) for name in names}
-    return found
+def flat(value: Any, *path: str) -> dict[str, Any]:
+    """The columns of an object's fields."""
+    if not isinstance(value, dict):
+        return {"_".join(path): value}
+    return {
+        k: v for name, one in value.items() for k, v in flat(one, *path, name).items()
+    }
 
 
-def expected(value: Any, kind: str) -> Any:
-    """What a property's value is as a column of a type."""
-    if value is None:
-        return None
-    if kind == "json" or (kind == "str" and not isinstance(value, str)):
-        return exact(value)
-    if kind == "date":
-        return moment(value)
-    if kind == "real":
-        return float(value)
-    if kind.endswith("s"):
-        return [expected(one, kind[:-1]) for one in value]
-    return value
-
-
-def job(job_id: str, rows: list[dict[str, Any]]) -> Job:
-    """A job of the stand-in."""
-    if job_id == "partly":
-        return Job(job_id, rows=rows, failures=FAILURES, status="FAILED")
-    return Job(job_id, rows=rows)
-
-
-def model_of(name: str) -> str:
-    """The view of an event name."""
-    words = re.sub(r"[\W_]+", "_", name).strip("_").lower()
-    return f"fullstory_event_{words}"
-
-
-def listed(model: str) -> dict[str, tuple[str, str]]:
-    """The columns and types of the properties that a proposed model lists."""
-    text = re.sub(r"^\{#.*#\}$", "", model, flags=re.MULTILINE)
-    _, _, entries = text.partition(", {\n")
-    types = literal_eval("{" + entries.rpartition("})")[0] + "}")
-    if ODD_NAME in literal_eval(
-        text.partition("fullstory_event(")[2].partition(", {")[0]
-    ):
-        return {key: (ODD_COLUMNS[key][0], kind) for key, kind in types.items()}
-    return {key: (key, kind) for key, kind in types.items()}
+def comparable(value: Any, kind: str, source: Any) -> Any:
+    """A column's value, or its source's, so that equal ones are equal."""
+    if value is None or source is None:
+        return value
+    if kind == "str" and not isinstance(source, str) and isinstance(value, str):
+        return exact(json.loads(value, parse_float=Decimal))
+    if kind in {"date", "dates"}:
+        return [*map(moment, value)] if kind == "dates" else moment(value)
+    if kind in {"real", "reals"}:
+        numbers = value if kind == "reals" else [value]
+        return [one if one is None else float(one) for one in numbers]
+    return exact(value)
 
 
 class Warehouse:
-    """A server that target-postgres has loaded into.
+    """A project whose rows target-postgres has loaded into a server."""
 
-    Attributes:
-        settings: With which the target and dbt find it.
-    """
-
-    def __init__(self, server: Postgres) -> None:
-        """Take the settings of target-postgres for dbt, too."""
-        self._server = server
-        self.execute = server.execute
+    def __init__(self, project: Project, server: Postgres) -> None:
+        self.project, self._server = project, server
+        self.execute, self.raw = server.execute, server.query
         self.settings = {
             **server.settings,
             "MELTANO_ENVIRONMENT": "prod",
             "TAP_FULLSTORY_IMPORTS_INCLUDE_SCHEMA": "true",
+            "TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": "partly,second",
+            "TARGET_POSTGRES_ADD_RECORD_METADATA": "true",
         }
+        self.models = project.path / "transform" / "models"
+
+    def load(self, *jobs: Job) -> None:
+        names = [job.job_id for job in jobs if job.kind == "events"]
+        with StandIn(*jobs) as api:
+            done = self.project.run_pipeline(api, *names, settings=self.settings)
+        assert done.returncode == 0, done.stderr
 
     def query(self, statement: str) -> list[dict[str, Any]]:
-        """The rows that a query of the models gives."""
-        return self._server.query(
-            re.sub(r"\bfrom ", "from fullstory_models.", statement)
-        )
+        return self.raw(re.sub(r"\bfrom ", "from fullstory_models.", statement))
 
     def rows(self, model: str) -> list[dict[str, Any]]:
-        """All rows of a model."""
         return self.query(f"select * from {model}")  # noqa: S608 - a test's own
 
+    def dbt(self, *runs: str) -> list[str]:
+        """What each run of dbt prints."""
+        folder = str(self.models.parent)
+        login = {
+            name.replace("TARGET_", "DBT_").replace("DATABASE", "DBNAME"): text
+            for name, text in self.settings.items()
+        }
+        done = self.project.run(
+            str(DBT.with_name("python")),
+            str(ROOT / "tests" / "dbt_runs.py"),
+            *runs,
+            DBT_PROJECT_DIR=folder,
+            DBT_PROFILES_DIR=folder,
+            DBT_USE_COLORS="false",
+            **login,
+        )
+        return (done.stdout + done.stderr).split("Running with dbt=")[1:]
 
-def time(value: str | None) -> datetime | None:
-    """A time of the database."""
-    return None if value is None else moment(value)
-
-
-def column(value: Any, kind: str, source: Any) -> Any:
-    """A property's column as `expected` gives it."""
-    if value is None:
-        return None
-    if kind == "json" or (kind == "str" and not isinstance(source, str)):
-        return exact(value if kind == "json" else loads(value))
-    if kind == "date":
-        return moment(value)
-    if kind == "real":
-        return float(value)
-    if kind in {"dates", "reals"}:
-        return [column(one, kind[:-1], source) for one in value]
-    return value
-
-
-def loads(text: str) -> Any:
-    """JSON with every digit."""
-    return json.loads(text, parse_float=Decimal)
-
-
-def assert_user(row: dict[str, Any], user: dict[str, Any], prefix: str) -> None:
-    """The row has the fields of a user of the source."""
-    for name in ("id", "uid", "display_name", "email", "properties"):
-        assert exact(row[f"{prefix}{name}"]) == exact(user.get(name))
+    def files(self) -> dict[str, str]:
+        paths = sorted((self.models / "fullstory").iterdir())
+        return {path.name: path.read_text("utf-8") for path in paths}
 
 
 def test_sources_and_staging_models_agree_with_the_schemas():
-    """Or `make dbt-models` has been forgotten."""
     files = {ROOT / path: text for path, text in dbt_models.files().items()}
     assert files.keys() == {*(ROOT / dbt_models.FOLDER).iterdir()}
     for path, text in files.items():
@@ -282,35 +219,31 @@ def test_sources_and_staging_models_agree_with_the_schemas():
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One project for the tests of this file, which follow each other."""
-    return Project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="module")
-def warehouse(project: Project, postgres: Postgres) -> Warehouse:
-    """All jobs; one has failed in part."""
-    jobs = [job(name, rows) for name, rows in JOBS.items()]
-    users = {"TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": USERS_JOB.job_id}
-    loaded = Warehouse(postgres)
-    with StandIn(*jobs, USERS_JOB) as api:
-        done = project.run_pipeline(api, *JOBS, settings={**loaded.settings, **users})
-    assert done.returncode == 0, done.stderr
+def warehouse(tmp_path_factory, postgres) -> Warehouse:
+    loaded = Warehouse(Project(tmp_path_factory.mktemp("project")), postgres)
+    later = {"uid": USERS[0]["uid"], "properties": {"plan": "later"}}
+    loaded.load(
+        *(
+            Job(name, rows=rows, imports=104 if name == "counted" else None)
+            for name, rows in JOBS.items()
+            if name != "partly"
+        ),
+        Job("partly", rows=JOBS["partly"], failures=FAILURES, status="FAILED"),
+        Job("partly", kind="users", rows=USERS, failures=FAILED_USERS, status="FAILED"),
+        Job("second", kind="users", rows=[later], created="2026-02-01T00:00:00Z"),
+    )
     return loaded
 
 
-def make_views(project: Project, warehouse: Warehouse) -> str:
-    """Make all models and run all tests, by the README's commands, without a network.
-
-    Returns:
-        What dbt prints.
-    """
+@pytest.fixture(scope="module")
+def printed(warehouse) -> str:
+    """What the README's commands print, without a network."""
     (commands,) = blocks(HEADING, "sh")
     shell = ("bash", "-euo", "pipefail", "-c")
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         outside = {"http_proxy": address, "https_proxy": address}
-        done = project.run(*shell, commands, **warehouse.settings, **outside)
+        done = warehouse.project.run(*shell, commands, **warehouse.settings, **outside)
         proxy.settimeout(0)
         with pytest.raises(BlockingIOError):  # nothing has asked for anything
             proxy.accept()
@@ -319,173 +252,179 @@ def make_views(project: Project, warehouse: Warehouse) -> str:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("printed")
 class TestPackage:
     """The runs of one project, one after the other."""
 
-    def test_each_event_name_has_a_view(self, project, warehouse):
-        """Sources, staging models and all tests first, then a view for each name."""
-        printed = make_views(project, warehouse)
-        folder = project.path / "transform" / "models"
-        made = {path.stem for path in folder.glob("*.sql")}
-        assert made == {model_of(name) for name in NAMES}
-        # Properties of changing type are text and named in a warning.
+    def test_job_that_the_tap_accepts_does_not_fail_the_build(self, printed):
         assert "WARN=1 ERROR=0" in printed
-        text = (folder / "fullstory_event_changing.sql").read_text(encoding="utf-8")
-        for name, (kind, is_changing) in CHANGED.items():
-            assert f"    '{name}': '{kind}'," in text
-            noted = f"'{name}' is text, because its type changes" in text
-            warned = f"property `{name}` of the event `Changing`" in printed
-            assert (noted, warned) == (is_changing, is_changing), name
+        assert "Job counted of events reports other numbers of rows: 1 miss" in printed
 
-    def test_every_event_has_its_values_in_typed_columns(self, warehouse):
-        """In the staging model."""
-        rows = warehouse.rows(f"{STAGING}imported_events")
+    def test_events_and_views_have_every_value(self, warehouse):
+        source = events(JOBS)
+        rows = warehouse.rows("fullstory_imports__events")
         found = {(row["job_id"], row["event_index"]): row for row in rows}
-        assert len(found) == len(rows) == len(EVENTS)
-        for job_id, index, event in EVENTS:
-            row = found[job_id, index]
-            assert exact({name: row[name] for name in base(event)}) == exact(
-                base(event)
-            )
+        assert len(rows) == len(found)
+        assert found.keys() == source.keys()
+        for key, event in source.items():
+            row = found[key]
+            fields = flat({one: event[one] for one in NESTED if one in event})
+            assert exact({one: row[one] for one in fields}) == exact(fields)
             assert row["name"] == event.get("name")
             assert exact(row["properties"]) == exact(event.get("properties"))
-            assert time(row["timestamp"]) == (
-                moment(event["timestamp"]) if "timestamp" in event else None
-            )
+            time = event.get("timestamp")
+            assert comparable(row["timestamp"], "date", time) == (time and moment(time))
+            assert row["_sdc_batched_at"]
+        listed = re.compile(r"property\((.*), '(\w+)', '(\w+)'\)")
+        for name in {event["name"] for event in source.values() if event.get("name")}:
+            view = f"fullstory_event_{re.sub(r'[^a-z]+', '_', name.lower()).strip('_')}"
+            lines = listed.findall(warehouse.files()[f"{view}.sql"])
+            if name == ODD_NAME:
+                assert sorted(line[2] for line in lines) == sorted(o[1] for o in ODD)
+                columns = [(key, column, kind) for key, column, kind, _ in ODD]
+            else:
+                columns = [(key[1:-1], column, kind) for key, kind, column in lines]
+            own = {key for key, event in source.items() if event.get("name") == name}
+            rows = warehouse.rows(view)
+            assert {(row["job_id"], row["event_index"]) for row in rows} == own
+            for row in rows:
+                event = source[row["job_id"], row["event_index"]]
+                for key, column, kind in columns:
+                    value = (event.get("properties") or {}).get(key)
+                    wanted = comparable(value, kind, value)
+                    assert comparable(row[column], kind, value) == wanted, key
+        text = warehouse.files()["fullstory_event_changing.sql"]
+        assert all(f"'{name}', '{kind}'" in text for name, kind in CHANGED.items())
 
-    def test_every_view_has_exactly_the_values_of_its_events(self, project, warehouse):
-        """Each property in a column of its own."""
-        for name in NAMES:
-            file = project.path / f"transform/models/{model_of(name)}.sql"
-            types = listed(file.read_text(encoding="utf-8"))
-            rows = warehouse.rows(model_of(name))
-            found = {(row["job_id"], row["event_index"]): row for row in rows}
-            own = [one for one in EVENTS if one[2].get("name") == name]
-            assert found.keys() == {(job_id, index) for job_id, index, _ in own}
-            for job_id, index, event in own:
-                row, properties = found[job_id, index], event.get("properties") or {}
-                assert properties.keys() <= types.keys()
-                assert exact({one: row[one] for one in base(event)}) == exact(
-                    base(event)
-                )
-                for key, (name_of_column, kind) in types.items():
-                    source = properties.get(key)
-                    loaded = column(row[name_of_column], kind, source)
-                    assert loaded == expected(source, kind), key
+    def test_json_null_is_sql_null(self, warehouse):
+        rows = warehouse.rows(f"{STAGING}imported_events where properties is null")
+        assert {row["name"] for row in rows} == {"only a name", ""}
 
-    def test_odd_names_become_columns_once(self, project):
-        """Reserved words, emoji, and names that differ in case only."""
-        file = project.path / f"transform/models/{model_of(ODD_NAME)}.sql"
-        found = listed(file.read_text(encoding="utf-8"))
-        assert {key: kind for key, (_, kind) in found.items()} == {
-            key: kind for key, (_, kind) in ODD_COLUMNS.items()
-        }
+    def test_users_have_their_newest_values(self, warehouse):
+        rows = {row["uid"]: row for row in warehouse.rows("fullstory_user")}
+        assert rows.keys() == {user["uid"] for user in USERS}
+        for user in USERS:
+            row, first = rows[user["uid"]], user is USERS[0]
+            wanted = {**user["properties"], **({"plan": "later"} if first else {})}
+            assert exact(row["properties"]) == exact(wanted)
+            assert row["plan"] == wanted.get("plan")
+            assert row["email"] == user.get("email")
+            assert row["job_id"] == ("second" if first else "partly")
+        failed = warehouse.rows(f"{STAGING}user_import_errors")
+        failed.sort(key=itemgetter("error_index"))
+        for row, failure in zip(failed, FAILED_USERS, strict=True):
+            assert exact(row["user"]) == exact(failure["user"])
+            assert row["user_uid"] == failure["user"].get("uid")
 
-    def test_the_statements_of_the_readme_answer(self, warehouse):
-        """All of them."""
+    def test_statements_of_the_readme_answer(self, warehouse):
         tickets, jobs, failures = map(warehouse.query, blocks(HEADING, "sql"))
-        own = [row for _, _, row in EVENTS if row.get("name") == "Support Ticket"]
+        own = [e for e in events(JOBS).values() if e.get("name") == "Support Ticket"]
         assert sorted((row["user_uid"], row["priority"]) for row in tickets) == sorted(
             (row["user"]["uid"], row["properties"]["priority"]) for row in own
         )
-        columns = (
-            "kind",
-            "job_id",
-            "status",
-            "reported",
-            "loaded",
-            "missing",
-            "failed",
-        )
-        assert sorted(tuple(row[one] for one in columns) for row in jobs) == sorted(
-            [
-                ("users", "partly", "FAILED", 30, 30, 0, 5),
-                ("events", "partly", "FAILED", 20, 20, 0, 7),
-                *(
-                    ("events", job_id, "COMPLETED", len(rows), len(rows), 0, 0)
-                    for job_id, rows in JOBS.items()
-                    if job_id != "partly"
-                ),
-            ]
-        )
-        sources = {"events": (FAILURES, "event"), "users": (FAILED_USERS, "user")}
-        found = {(row["kind"], row["code"]): row["failures"] for row in failures}
-        assert found == Counter(
-            (kind, one["code"]) for kind, (rows, _) in sources.items() for one in rows
-        )
-        for row in failures:
-            rows, key = sources[row["kind"]]
-            first = next(one for one in rows if one["code"] == row["code"])
-            assert row["example_message"] == first["message"]
-            assert exact(row["example"]) == exact(first[key])
-
-    def test_every_user_has_its_values(self, warehouse):
-        """Also the users that failed."""
-        rows = warehouse.rows(f"{STAGING}imported_users")
-        rows.sort(key=itemgetter("user_index"))
-        for row, user in zip(rows, USERS, strict=True):
-            assert_user(row, user, "")
-        rows = warehouse.rows(f"{STAGING}user_import_errors")
-        rows.sort(key=itemgetter("error_index"))
-        for row, failure in zip(rows, FAILED_USERS, strict=True):
-            assert_user(row, failure["user"], "user_")
-
-    def test_every_failed_event_has_its_values_in_typed_columns(self, warehouse):
-        """In the staging model."""
-        rows = warehouse.rows(f"{STAGING}import_errors")
-        rows.sort(key=itemgetter("error_index"))
-        for row, failure in zip(rows, FAILURES, strict=True):
-            event, session = failure["event"], failure["event"]["session"]
-            wanted = {f"event_{name}": value for name, value in base(event).items()}
-            assert exact({name: row[name] for name in wanted}) == exact(wanted)
-            assert row["event_timestamp"] == event["timestamp"]
-            most_recent = session.get("use_most_recent")
-            assert row["event_session_use_most_recent"] == most_recent
-            shared = failure.get("shared", {}).get("context", {}).get("location", {})
-            assert row["shared_context_location_country"] == shared.get("country")
-
-    def test_a_finished_job_with_fewer_rows_than_reported_is_found(self, warehouse):
-        """In the number of missing rows."""
-        warehouse.execute("delete from fullstory.imported_events where event_index = 3")
-        (jobs,) = (one for one in blocks(HEADING, "sql") if "missing" in one)
-        assert {
-            row["job_id"]: row["missing"]
-            for row in warehouse.query(jobs)
-            if row["kind"] == "events"
-        } == {job_id: 1 if len(rows) > 3 else 0 for job_id, rows in JOBS.items()}
-
-    def test_rows_that_change_later_lead_to_warnings(self, project, warehouse):
-        """In one process, after the tests above, which need the rows as loaded."""
-        for statement in CHANGES:
-            warehouse.execute(statement)
-        streams = {"fullstory_imports_streams": ["import_jobs", "import_errors"]}
-        folder = str(project.path / "transform")
-        login = {
-            name.replace("TARGET_", "DBT_").replace("DATABASE", "DBNAME"): text
-            for name, text in warehouse.settings.items()
+        found = {(r["kind"], r["job_id"]): (r["loaded"], r["missing"]) for r in jobs}
+        assert found == {("users", "partly"): (30, 0), ("users", "second"): (1, 0)} | {
+            ("events", name): (len(rows), name == "counted")
+            for name, rows in JOBS.items()
         }
-        done = project.run(
-            str(DBT.with_name("python")),
-            str(ROOT / "tests" / "dbt_runs.py"),
-            "source freshness",
-            "build",
-            f"compile --vars '{json.dumps(streams)}'",
-            DBT_PROJECT_DIR=folder,
-            DBT_PROFILES_DIR=folder,
-            DBT_USE_COLORS="false",
-            **login,
+        counted = {(row["kind"], row["code"]): row["failures"] for row in failures}
+        sources = {"events": FAILURES, "users": FAILED_USERS}
+        assert counted == Counter(
+            (kind, one["code"]) for kind, rows in sources.items() for one in rows
         )
-        freshness, build, compiled = done.stdout.split("Running with dbt=")[1:]
-        assert "WARN freshness of fullstory_imports.import_jobs" in freshness
-        assert "PASS freshness of fullstory_imports.user_import_jobs" in freshness
-        assert re.search(rf"FAIL 4 {COMPLETE}", build), build
-        assert (
-            "do not all fit the type `int` in the model fullstory_event_level_finished,"
-            " which has null for the others. Use `real`." in build
+
+    def test_names_never_change_their_meaning(self, warehouse):
+        before = warehouse.files()
+        warehouse.load(*(Job(name, rows=rows) for name, rows in LATER.items()))
+        outputs = warehouse.dbt("build", "propose", "build", "propose")
+        told, built = outputs[0], outputs[4]
+        assert "No model has the events `Sign Up`. Run `propose`." in told
+        assert "of the events `sign up` lacks the property `Plan`." in told
+        level = "`level` of the events `Level Finished` is listed as int, but has"
+        assert f"{level} values of the type real (job level)" in told
+        assert re.search(r"WARN=2 ERROR=0", built), built  # level, and the job counted
+        after = warehouse.files()
+        for name, text in before.items():
+            lines = iter(after[name].splitlines())
+            assert all(line in lines for line in text.splitlines()), name
+        (row,) = warehouse.rows("fullstory_event_sign_up_47de2358")
+        assert (row["name"], row["plan"]) == ("Sign Up", 1)
+        own = ("plan", "properties_user_name", "plan_fa8ed0bd")
+        own += ("properties_user_name_23ac944b",)
+        found = [
+            [row[one] for one in own]
+            for row in warehouse.rows("fullstory_event_sign_up")
+        ]
+        assert sorted(found) == [["a", "b", None, None], ["c", None, 7, "x"]]
+
+    def test_long_and_very_many_names_are_cut(self, warehouse):
+        columns = warehouse.raw(COLUMNS_OF_VIEWS)
+        names = {name for row in columns for name in row.values()}
+        assert max(len(name.encode()) for name in names) == 63
+        assert Counter(row["view"] for row in columns)["fullstory_event_wide"] > 1000
+        views = [view for view in {row["view"] for row in columns} if "щ" in view]
+        rows = [row for view in views for row in warehouse.rows(view)]
+        assert {row["name"] for row in rows} == {LONG, f"{LONG}!"}
+        (row,) = (row for row in rows if row["name"] == LONG)
+        assert {row[name] for name in row if name.startswith("ppp")} == {1, 2}
+
+    def test_rows_that_are_gone_fail_the_build_until_they_are_accepted(self, warehouse):
+        warehouse.execute(
+            "delete from fullstory.imported_events"
+            " where job_id = 'whole' and event_index = 3 or job_id = 'changing'"
         )
-        rows = warehouse.rows(f"{STAGING}imported_events")
+        jobs = "fullstory_imports_accepted_jobs: [whole, changing, counted]"
+        told, accepted = warehouse.dbt("build", f"build --vars '{{{jobs}}}'")
+        assert re.search(rf"FAIL 2 {NO_GAPS}", told), told
+        assert "Job whole of events: 79 of 80 rows are loaded, with 1 gaps" in told
+        assert "Job changing of events: 0 of 4 rows are loaded" in told
+        assert "WARN=1 ERROR=0" in accepted  # level
+        rows = warehouse.rows("fullstory_imports__events")
+        assert Counter(row["job_id"] for row in rows)["whole"] == 79
+        assert "changing" not in {row["job_id"] for row in rows}
+
+    def test_table_that_cannot_be_read_fails_the_run(self, warehouse):
+        run = f"run --select {STAGING}imported_events"
+        change = "fullstory.imported_events from current_user"
+        warehouse.execute(f"revoke select on {change}")
+        (unreadable,) = warehouse.dbt(run)
+        warehouse.execute(f"grant select on {change.replace('from', 'to')}")
+        assert "permission denied for table imported_events" in unreadable
+        rename = "alter table fullstory.imported_events rename column"
+        warehouse.execute(f"{rename} event_index to place")
+        (keyless,) = warehouse.dbt(run)
+        warehouse.execute(f"{rename} place to event_index")
+        assert "has no column `event_index`, which is part of its key" in keyless
+
+    def test_column_that_the_tap_leaves_out_is_null(self, warehouse):
+        warehouse.execute(
+            "alter table fullstory.imported_events drop column context cascade"
+        )
+        (done,) = warehouse.dbt(
+            f"run --full-refresh --select {STAGING}imported_events+1"
+        )
+        assert "ERROR=0" in done, done
+        rows = warehouse.rows("fullstory_imports__events")
         assert all(row["context_device_model"] is None for row in rows)
         assert any(row["user_uid"] for row in rows)
-        # Without the stream of the events, their views are disabled.
-        assert "Found 4 models" in compiled
-        assert not re.search("(?i)warning|error", compiled)
+
+    def test_empty_build_unit_test_freshness_and_fewer_streams(self, warehouse):
+        (warehouse.models / "unit.yml").write_text(UNIT_TEST, encoding="utf-8")
+        warehouse.execute("delete from fullstory.user_import_jobs")
+        streams = {"fullstory_imports_streams": ["import_jobs", "import_errors"]}
+        variables = json.dumps({"dbt_fullstory_imports": streams})
+        by_load = "{fullstory_imports_loaded_at_field: _sdc_batched_at}"
+        unit, empty, freshness, loaded, compiled = warehouse.dbt(
+            "test --select test_type:unit",
+            "build --empty --exclude test_type:unit",
+            "source freshness",
+            f"source freshness --vars '{by_load}'",
+            f"ls --select package:dbt_fullstory_imports --vars '{variables}'",
+        )
+        assert "PASS=1 WARN=0 ERROR=0" in unit, unit
+        assert "ERROR=0" in empty, empty
+        assert warehouse.rows("fullstory_event_support_ticket")
+        assert "WARN freshness of fullstory_imports.import_jobs" in freshness
+        assert "WARN freshness of fullstory_imports.user_import_jobs" in freshness
+        assert "PASS freshness of fullstory_imports.import_jobs" in loaded
+        assert "imported_events" not in compiled

@@ -5,167 +5,104 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.project import TAP, FreshProject, Project, exact, settings_for
-from tests.stand_in import Job, StandIn, make_events, make_failures
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
-
-    from tests.postgres_server import Postgres
+from tests.project import TAP, Project, exact, settings_for
+from tests.stand_in import Job, StandIn, make_events
 
 ROWS = make_events(250)
-FAILURES = make_failures(7)
-COUNTS = "select job_id, count(*) from {}.imported_events group by 1 order by 1"
-
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tmp_path_factory):
     """One project for the tests of this file, which follow each other."""
     return Project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[StandIn]:
-    """A stand-in with a job that is complete and one that has failed in part."""
-    with StandIn(
-        Job("whole", rows=ROWS),
-        Job("partly", rows=ROWS[:20], failures=FAILURES, status="FAILED"),
-    ) as stand_in:
+def api():
+    with StandIn(Job("whole", rows=ROWS)) as stand_in:
         yield stand_in
 
 
-class Pipeline:
-    """The pipeline of one project, into one server."""
-
-    def __init__(self, project: Project, postgres: Postgres, api: StandIn) -> None:
-        """Take what all runs share."""
-        self._project, self._postgres, self._api = project, postgres, api
+@pytest.fixture(scope="module")
+def load(project, postgres, api):
+    """Load jobs into a schema, with a state of its own; return the log's lines."""
 
     def run(
-        self,
-        *job_ids: str,
-        schema: str = "fullstory",
-        **settings: str,
-    ) -> subprocess.CompletedProcess[str]:
-        """Load jobs into a schema, with a state of its own."""
-        settings["TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"] = schema
-        return self._project.run_pipeline(
-            self._api,
-            *job_ids,
-            options=(f"--state-id-suffix={schema}",),
-            settings={**self._postgres.settings, **settings},
+        schema, *job_ids, command=("run", "--state-id-suffix"), more=(), **settings
+    ):
+        verb, option = command
+        done = project.run(
+            *("meltano", verb, f"{option}={schema}", *more, TAP, "target-postgres"),
+            **settings_for(api, *job_ids),
+            **postgres.settings,
+            TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA=schema,
+            **settings,
         )
+        assert done.returncode == 0, done.stderr
+        return (done.stdout + done.stderr).splitlines()
 
-    def counts(self, schema: str = "fullstory") -> dict[str, int]:
-        """The number of loaded events of each job."""
-        rows = self._postgres.query(COUNTS.format(schema))
-        return {row["job_id"]: row["count"] for row in rows}
-
-
-@pytest.fixture(scope="module")
-def pipeline(project: Project, postgres: Postgres, api: StandIn) -> Pipeline:
-    """The pipeline."""
-    return Pipeline(project, postgres, api)
+    return run
 
 
 class TestPipeline:
-    """The runs of one project, one after the other."""
-
-    def test_second_run_reads_only_a_new_job(self, pipeline, api):
-        """By the state that Meltano keeps."""
-        done = pipeline.run("whole", "partly")
-        assert done.returncode == 0, done.stderr
-        api.add(Job("new", rows=ROWS[:5]))
-        api.clear()
-        done = pipeline.run("whole", "partly", "new")
-        assert done.returncode == 0, done.stderr
-        assert {request.job_id for request in api.requests} == {"new"}
-        assert pipeline.counts() == {"new": 5, "partly": 20, "whole": 250}
-
-    def test_failed_job_fails_the_pipeline(self, pipeline, api):
-        """And says which job, while the others have arrived."""
-        api.add(Job("good", rows=ROWS[:3]))
-        done = pipeline.run("gone", "good")
-        assert done.returncode != 0
-        assert "Job gone failed" in done.stdout + done.stderr
-        assert pipeline.counts()["good"] == 3
-
-    @pytest.mark.parametrize("command", ["run", "el"])
+    @pytest.mark.parametrize(
+        "command", [("run", "--state-id-suffix"), ("el", "--state-id")]
+    )
     def test_job_that_a_full_refresh_could_not_read_is_read_by_the_next_run(
-        self, pipeline, project, postgres, api, command
+        self, load, postgres, api, command
     ):
         """Meltano replaces the list in its state, so the job is not in it any more."""
-        schema, names = f"emptied_{command}", ("first", "late", "last")
+        schema, names = f"emptied_{command[0]}", ("first", "late", "last")
         jobs = [Job(name, rows=ROWS[:5]) for name in names]
-        option = "state-id-suffix" if command == "run" else "state-id"
+        counts = f"select job_id, count(*) from {schema}.imported_events group by 1"  # noqa: S608
 
-        def load(*more: str) -> set[str]:
-            """Run it; return the jobs whose events have been asked for."""
+        def asked(*more):
             api.clear()
-            done = project.run(
-                *(
-                    "meltano",
-                    command,
-                    f"--{option}={schema}",
-                    *more,
-                    TAP,
-                    "target-postgres",
-                ),
-                **settings_for(api, *names),
-                **postgres.settings,
-                TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA=schema,
-                TAP_FULLSTORY_IMPORTS_JOB_WAIT_TIMEOUT="0",
-            )
-            assert done.returncode == 0, done.stderr
+            wait = {"TAP_FULLSTORY_IMPORTS_JOB_WAIT_TIMEOUT": "0"}
+            load(schema, *names, command=command, more=more, **wait)
             return {request.job_id for request in api.requests}
 
+        def loaded():
+            return {row["job_id"]: row["count"] for row in postgres.query(counts)}
+
         api.add(*jobs)
-        assert load() == {*names}
+        assert asked() == {*names}
         postgres.execute(f"delete from {schema}.imported_events")  # noqa: S608
         api.add(Job("late", rows=ROWS[:5], processing=-1))
-        assert load("--full-refresh") == {*names}
-        assert pipeline.counts(schema) == {"first": 5, "last": 5}
+        assert asked("--full-refresh") == {*names}
+        assert loaded() == {"first": 5, "last": 5}
         api.add(*jobs)
-        assert load() == {"late"}
-        assert pipeline.counts(schema) == dict.fromkeys(names, 5)
+        assert asked() == {"late"}
+        assert loaded() == dict.fromkeys(names, 5)
 
-    def test_100_jobs_log_at_most_50_lines(self, pipeline, api):
+    def test_100_jobs_log_at_most_50_lines(self, load, api):
         """Meltano, the tap and the target together, beside warnings and metrics."""
         names = [f"one of many {number}" for number in range(100)]
         api.add(*(Job(name, rows=ROWS[:5]) for name in names))
-        done = pipeline.run(*names, schema="many")
-        assert done.returncode == 0, done.stderr
-        lines = (done.stdout + done.stderr).splitlines()
+        lines = load("many", *names)
         assert any("Summary: jobs read 100," in line for line in lines)
         hidden = {"METRIC", "[warning", "Inserting"}
         shown = [line for line in lines if not hidden & {*line.split()}]
         assert len(shown) <= 50, "\n".join(shown)
 
-    def test_flattened_rows_have_a_typed_column_for_each_field(
-        self, pipeline, postgres
-    ):
+    def test_flattened_rows_have_a_typed_column_for_each_field(self, load, postgres):
         """An object whose fields the schema does not name becomes JSON text."""
-        done = pipeline.run(
-            "whole",
-            schema="flat",
+        load(
+            *("flat", "whole"),
             TAP_FULLSTORY_IMPORTS_FLATTENING_ENABLED="true",
             TAP_FULLSTORY_IMPORTS_FLATTENING_MAX_DEPTH="3",
         )
-        assert done.returncode == 0, done.stderr
         loaded = postgres.query(
             "select user__uid, session__id, context__device__screen_width as width,"
             " context__location__latitude as latitude, properties"
             " from flat.imported_events order by event_index"
         )
 
-        def flat(event: dict[str, Any]) -> Any:
+        def flat(event):
             context = event["context"]
             return exact(
                 {
@@ -181,9 +118,7 @@ class TestPipeline:
             row["properties"] = json.loads(row["properties"], parse_float=Decimal)
         assert [exact(row) for row in loaded] == [flat(event) for event in ROWS]
 
-    def test_stream_map_renames_filters_and_makes_a_typed_column(
-        self, pipeline, postgres
-    ):
+    def test_stream_map_renames_filters_and_makes_a_typed_column(self, load, postgres):
         """On the way into a new table."""
         shape = {
             "imported_events": {
@@ -193,12 +128,8 @@ class TestPipeline:
                 "seats": "int(properties['seats']) if 'seats' in properties else None",
             }
         }
-        done = pipeline.run(
-            "whole",
-            schema="shaped",
-            TAP_FULLSTORY_IMPORTS_STREAM_MAPS=json.dumps(shape),
-        )
-        assert done.returncode == 0, done.stderr
+        maps = {"TAP_FULLSTORY_IMPORTS_STREAM_MAPS": json.dumps(shape)}
+        load("shaped", "whole", **maps)
         loaded = postgres.query("select * from shaped.imported_events")
         assert {
             (row["event_index"], row["fullstory_user"]["uid"], row["seats"])
@@ -214,25 +145,6 @@ class TestPipeline:
             " where table_schema = 'shaped' and column_name = 'seats'"
         )
         assert kind == {"data_type": "bigint"}
-
-    def test_project_that_only_copies_the_plugins_loads_every_batch(
-        self, postgres, api, tmp_path
-    ):
-        """In batches of three rows, in production."""
-        names = [f"job-{number}" for number in range(7)]
-        api.add(*(Job(name, rows=ROWS[:5], failures=FAILURES[:2]) for name in names))
-        pipeline = Pipeline(FreshProject(tmp_path), postgres, api)
-        done = pipeline.run(
-            *names,
-            schema="copied",
-            MELTANO_ENVIRONMENT="prod",
-            TARGET_POSTGRES_BATCH_SIZE_ROWS="3",
-        )
-        assert done.returncode == 0, done.stderr
-        assert pipeline.counts("copied") == dict.fromkeys(names, 5)
-        for stream, rows in (("import_errors", 14), ("import_jobs", 7)):
-            count = postgres.query(f"select count(*) from copied.{stream}")  # noqa: S608
-            assert count == [{"count": rows}]
 
 
 DEMO = ("python", "-m", "scripts.demo")

@@ -1,241 +1,78 @@
-"""What `make plugin` writes, and a Meltano project of a user's own that takes it."""
+"""What `make plugin` writes, and the plugin definitions."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from yaml import safe_dump, safe_load
 
 from scripts import plugin
 from tests.harness import run
 from tests.invariants import PREFIX
-from tests.project import ROOT, TAP, Project, exact, plugins, settings_for
-from tests.stand_in import Job, StandIn, make_events
+from tests.project import ROOT, settings_for
+from tests.stand_in import Job, make_events
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.postgres_server import Postgres
-
-# What the hub of Meltano demands of an extractor's definition.
-REQUIRED = {"name", "namespace", "variant", "quality"}
-KEYS = REQUIRED | {
-    "capabilities",
-    "description",
-    "docs",
-    "domain_url",
-    "executable",
-    "keywords",
-    "label",
-    "log_parser",
-    "maintenance_status",
-    "pip_url",
-    "repo",
-    "settings",
-    "settings_group_validation",
-    "supported_python_versions",
-}
-CAPABILITIES = {
-    "about",
-    "activate-version",
-    "batch",
-    "catalog",
-    "discover",
-    "log-based",
-    "properties",
-    "schema-flattening",
-    "state",
-    "stream-maps",
-    "structured-logging",
-    "test",
+# What Meltano's hub takes of an extractor's definition; `plugin_type` is for the lock.
+KEYS = {
+    *("capabilities", "description", "docs", "domain_url", "executable", "keywords"),
+    *("label", "log_parser", "maintenance_status", "name", "namespace", "pip_url"),
+    *("plugin_type", "quality", "repo", "settings", "settings_group_validation"),
+    *("supported_python_versions", "variant"),
 }
 SETTING_KEYS = {"name", "kind", "label", "description", "options", "sensitive"}
-KINDS = {
-    "array",
-    "boolean",
-    "date_iso8601",
-    "decimal",
-    "email",
-    "file",
-    "integer",
-    "oauth",
-    "object",
-    "options",
-    "string",
-}
+KINDS = {"boolean", "integer", "object", "options", "string"}
 
 
 @pytest.fixture(scope="module")
-def about() -> dict[str, Any]:
-    """What the tap says of itself."""
+def about():
     return plugin.about()
 
 
-@pytest.fixture(scope="module")
-def definition() -> dict[str, Any]:
-    """The file that ``meltano add --from-ref`` takes."""
-    loaded = safe_load((ROOT / "plugin.yaml").read_text(encoding="utf-8"))
-    assert isinstance(loaded, dict)
-    return loaded
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["plugin.yaml", ".env.example", "meltano.yml", "README.md"]
-)
-def test_a_file_is_as_make_plugin_writes_it(about: dict[str, Any], name: str) -> None:
-    """Or one of them has been changed alone; `make plugin` brings them together."""
-    path = ROOT / name
-    assert plugin.made(about)[path] == path.read_text(encoding="utf-8")
+def test_files_are_as_make_plugin_writes_them(about):
+    for path, text in plugin.made(about).items():
+        assert text == path.read_text(encoding="utf-8"), f"make plugin: {path.name}"
 
 
-@pytest.mark.parametrize("name", ["meltano.yml", "README.md"])
-def test_a_changed_setting_changes_each_file(about: dict[str, Any], name: str) -> None:
-    """Its description and its default come from the tap."""
-    changed = json.loads(json.dumps(about))
+def test_changed_setting_and_version_change_each_file(about):
+    changed = json.loads(json.dumps(about)) | {"version": "7.8.9"}
     changed["settings"]["properties"]["shard"]["description"] = "Quite another."
-    text = plugin.made(changed)[ROOT / name]
-    assert "Quite another." in text
-    assert text != (ROOT / name).read_text(encoding="utf-8")
+    for path, text in plugin.made(changed).items():
+        if path.name != ".env.example":
+            assert "/v7.8.9/" in text
+        if path in {plugin.DEFINITION, plugin.README, ROOT / ".env.example"}:
+            assert "Quite another." in text
 
 
-def test_the_definition_keeps_the_rules_of_the_hub(definition: dict[str, Any]) -> None:
-    """So that it can be listed there as it is."""
-    assert definition.keys() >= REQUIRED
-    assert definition.keys() <= KEYS
-    assert {*definition["capabilities"]} <= CAPABILITIES
-    assert definition["maintenance_status"] in {"active", "beta", "development"}
-    assert definition["quality"] in {"gold", "silver", "bronze", "unknown"}
-    for version in definition["supported_python_versions"]:
-        assert re.fullmatch(r"3\.\d+", version)
-    for key in ("docs", "domain_url", "repo"):
-        assert definition[key].startswith("https://")
-
-
-def test_the_settings_keep_the_rules_of_the_hub(definition: dict[str, Any]) -> None:
-    """Each has a kind that Meltano knows; options have a label and a value."""
+def test_definition_keeps_the_rules_of_the_hub():
+    definition = json.loads(plugin.DEFINITION.read_text(encoding="utf-8"))
+    assert definition.keys() == KEYS
     names = [one["name"] for one in definition["settings"]]
     assert len(names) == len({*names})
     for setting in definition["settings"]:
         assert setting.keys() <= SETTING_KEYS
         assert setting["kind"] in KINDS
         assert setting["label"]
-        assert setting["description"].endswith((".", ").", "seeding"))
+        assert setting["description"].endswith((".", ")."))
         assert ("options" in setting) is (setting["kind"] == "options")
-        for option in setting.get("options", ()):
-            assert option.keys() == {"label", "value"}
-    assert [one["name"] for one in definition["settings"] if "sensitive" in one] == [
-        "api_key"
-    ]
+    secrets = [one["name"] for one in definition["settings"] if "sensitive" in one]
+    assert secrets == ["api_key"]
     groups = definition["settings_group_validation"]
     assert ["api_key", "user_jobs_file"] in groups
     assert {name for group in groups for name in group} <= {*names}
 
 
 @pytest.mark.slow
-def test_every_line_of_the_example_of_an_environment_is_a_setting(api: StandIn) -> None:
-    """With all lines in force and a key and a job filled in, the tap runs."""
+def test_every_line_of_the_example_of_an_environment_is_a_setting(about, api):
     api.add(Job("a", rows=make_events(2)))
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     lines = re.findall(rf"^# ({PREFIX}\w+=.*)$", text, re.MULTILINE)
     environment = dict(shlex.split(line)[0].split("=", 1) for line in lines)
-    known = plugin.about()["settings"]["properties"]
+    known = about["settings"]["properties"]
     assert {*environment} == {PREFIX + name.upper() for name in known}
     environment |= settings_for(api, "a")
     done = run(["--config=ENV"], environment=environment)
     assert done.status == 0, done.stderr
     assert {*done.completed()} == {"a"}
-
-
-# A project of a user's own
-
-
-class OwnProject(Project):
-    """A new project, as ``meltano init`` makes it, with the loaders at hand."""
-
-    def __init__(self, path: Path) -> None:
-        """Make the project."""
-        self.path = path
-        self.meltano("init", "shop")
-        self.path = path / "shop"
-        self.output = self.path / "output"
-        loaders = self.path / ".meltano" / "loaders"
-        loaders.parent.mkdir(exist_ok=True)
-        loaders.symlink_to(ROOT / ".meltano" / "loaders")
-
-    def meltano(self, *arguments: str, **environment: str) -> str:
-        """Run Meltano, which must succeed; its output."""
-        quiet = {
-            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-            "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
-            "MELTANO_VENV_BACKEND": "virtualenv",  # pip, with its settings
-        }
-        done = self.run("meltano", *arguments, **quiet, **environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tap as a package, in the place of its Git address."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(  # noqa: S603 - a test's own
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def own(
-    tmp_path_factory: pytest.TempPathFactory, definition: dict[str, Any], wheel: Path
-) -> OwnProject:
-    """A new project with the tap, added by its definition, and our targets."""
-    project = OwnProject(tmp_path_factory.mktemp("own project"))
-    pins = ROOT / "requirements" / "tap.txt"
-    installed = {**definition, "pip_url": f'"{wheel}" -c "{pins}"'}
-    (project.path / "tap.yml").write_text(safe_dump(installed), encoding="utf-8")
-    project.meltano("add", "--from-ref", "tap.yml", TAP)
-    path = project.path / "meltano.yml"
-    added = safe_load(path.read_text(encoding="utf-8"))
-    added["plugins"]["loaders"] = plugins()["loaders"]
-    path.write_text(safe_dump(added), encoding="utf-8")
-    return project
-
-
-@pytest.mark.e2e
-def test_a_new_project_takes_the_definition_and_loads_rows(
-    own: OwnProject, postgres: Postgres
-) -> None:
-    """Added by ``meltano add``, set by ``meltano config``, run by ``meltano run``."""
-    rows = make_events(30)
-    jobs = (Job("a", rows=rows), Job("b", rows=rows[:4]))
-    with StandIn(*jobs) as api:
-        for name, value in (
-            ("api_key", api.api_key),
-            ("job_ids", '["a", "b"]'),
-            ("max_retry_wait", "1.5"),
-        ):
-            own.meltano("config", "set", TAP, name, value)
-        assert api.api_key not in own.meltano("config", "print", TAP)
-        assert api.api_key not in (own.path / "meltano.yml").read_text(encoding="utf-8")
-        settings = settings_for(api)  # also by the environment, as in `.env`
-        url = {name: text for name, text in settings.items() if name.endswith("URL")}
-        own.meltano("run", TAP, "target-postgres", **url, **postgres.settings)
-    loaded = postgres.query(
-        "select name, properties from fullstory.imported_events"
-        " order by job_id, event_index"
-    )
-    assert [exact(row) for row in loaded] == [
-        exact({name: row[name] for name in ("name", "properties")})
-        for row in rows + rows[:4]
-    ]

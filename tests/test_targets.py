@@ -13,21 +13,16 @@ from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from yaml import safe_dump
 
 from tests.odd_rows import NESTED_ROWS, ODD_ROWS, STORED, UNSTORABLE
-from tests.postgres_server import TIME_ZONE, Postgres
+from tests.postgres_server import TIME_ZONE
 from tests.project import TAP, Project, batches_in, blocks, exact, filled_in
 from tests.project import settings_for as reading
 from tests.snowflake_project import Snowflake
 from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 LARGE, FAILURES = make_events(1500), make_failures(7)
 PARTLY = make_events(20, seed=1)
@@ -76,15 +71,15 @@ class ToPostgres:
     types = ("text", "bigint", "timestamp without time zone", "jsonb")
     files_left = 3  # of BATCH: one for each stream
 
-    def __init__(self, folder: Path, server: Postgres) -> None:
+    def __init__(self, folder, server):
         self.project, self._server = Project(folder / "project"), server
-        self.settings: dict[str, str] = server.settings
-        self.place: dict[str, str] = {}
+        self.settings = server.settings
+        self.place = {}
         self.while_killed = {"TARGET_POSTGRES_BATCH_SIZE_ROWS": "300"}
         self.checked = {"TARGET_POSTGRES_USE_COPY": "false"}
         self.query = server.query
 
-    def has_loaded(self) -> bool:
+    def has_loaded(self):
         table = "fullstory.imported_events"
         (found,) = self.query(f"select to_regclass('{table}') is not null as yes")
         return found["yes"] and self.query(f"select 1 from {table} limit 1") != []  # noqa: S608
@@ -96,14 +91,14 @@ class ToSnowflake:
     types = ("TEXT", "NUMBER", "TIMESTAMP_NTZ", "VARIANT")
     files_left = 0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.snowflake = Snowflake(folder)
         self.project = self.snowflake.project
         self.settings, self.place = self.snowflake.settings, self.snowflake.place
         self.checked = {"TARGET_SNOWFLAKE_LOAD_METHOD": "append-only"}
         self.while_killed = batches_in(folder / "batches", batch_size=50)
 
-    def query(self, statement: str) -> list[dict[str, Any]]:
+    def query(self, statement):
         rows = [
             {name.lower(): value for name, value in row.items()}
             for row in self.snowflake.query(statement)
@@ -113,15 +108,14 @@ class ToSnowflake:
                 row[name] = loads(row[name] or "null")
         return rows
 
-    def has_loaded(self) -> bool:  # one process at a time can open the databases
+    def has_loaded(self):  # one process at a time can open the databases
         return True
 
 
-Warehouse = ToPostgres | ToSnowflake
 loads = partial(json.loads, parse_float=Decimal)
 
 
-def moment(text: str | None) -> datetime | None:
+def moment(text):
     """A time in UTC; columns have no zone."""
     if text is None or text == "yesterday":
         return None
@@ -129,21 +123,14 @@ def moment(text: str | None) -> datetime | None:
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
-def comparable(event: dict[str, Any]) -> Any:
+def comparable(event):
     fields = {name: event.get(name) for name in ("name", *OBJECTS[:5])}
     return moment(event.get("timestamp")), exact(fields)
 
 
-def run(
-    warehouse: Warehouse,
-    api: StandIn,
-    *job_ids: str,
-    commands: str = "",
-    options: str = "",
-    **settings: str,
-) -> None:
+def run(warehouse, api, *job_ids, commands="", options="", **settings):
     """Run the documented commands, which must succeed."""
-    (shown,) = blocks(warehouse.heading, "sh")
+    *_, shown = blocks(warehouse.heading, "sh")
     commands = commands + filled_in(shown, warehouse.settings)
     done = warehouse.project.run(
         *("bash", "-euc", commands.replace(" run ", f" run --force {options} ")),
@@ -152,7 +139,7 @@ def run(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def assert_loaded(warehouse: Warehouse, *job_ids: str, schema: str = "") -> None:
+def assert_loaded(warehouse, *job_ids, schema=""):
     """The events of jobs are these: none more, none less, every value equal."""
     table = f"{schema or 'fullstory'}.imported_events"
     for job_id in job_ids:
@@ -169,7 +156,7 @@ class Cases:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def api(cls) -> Iterator[StandIn]:
+    def api(cls):
         with StandIn(
             Job("large", rows=LARGE, script=HANGS),
             Job("odd", rows=[*ODD_ROWS, *NESTED_ROWS, UNSTORABLE]),
@@ -235,7 +222,7 @@ class Cases:
             }
 
     def test_query_of_the_readme_answers(self, warehouse):
-        (query,) = blocks(warehouse.heading, "sql")
+        *_, query = blocks(warehouse.heading, "sql")
         assert Counter(
             (row["customer"], row["priority"]) for row in warehouse.query(query)
         ) == Counter(
@@ -253,14 +240,9 @@ class Cases:
         name = warehouse.target.removeprefix("target-")
         prefix = f"TARGET_{name.upper()}"
         schema = warehouse.in_case("checked")
+        command = f"meltano --environment=prod run --force fullstory-to-{name}"
         done = warehouse.project.run(
-            *(
-                "meltano",
-                "--environment=prod",
-                "run",
-                "--force",
-                f"fullstory-to-{name}",
-            ),
+            *command.split(),
             **reading(api, "large", "odd", "partly", "checked"),
             **{f"{prefix}_VALIDATE_RECORDS": "true"},
             **{f"{prefix}_DEFAULT_TARGET_SCHEMA": schema},
@@ -334,8 +316,8 @@ class TestIntoSnowflake(Cases):
         done = warehouse.snowflake.dbt("propose", "build")
         assert "WARN=0 ERROR=0" in done
         assert "user" not in done  # neither a model nor a warning
-        orders = folder / "models" / "fullstory_event_order_completed.sql"
-        assert "'placed_at': 'date'," in orders.read_text("utf-8")
+        orders = folder / "models" / "fullstory" / "fullstory_event_order_completed.sql"
+        assert "'placed_at', 'date'," in orders.read_text("utf-8")
         (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
         jobs = warehouse.query(query.replace("from ", "from fullstory_models."))
         assert {(job["job_id"], job["loaded"], job["missing"]) for job in jobs} == {
@@ -362,7 +344,7 @@ class TestIntoSnowflake(Cases):
                     assert is_same(row[field.upper()], value), field
 
 
-def is_same(loaded: Any, value: Any) -> bool:
+def is_same(loaded, value):
     """Whether a column has a property's value."""
     if isinstance(value, dict | list):
         return bool(exact(loads(loaded)) == exact(value))

@@ -1,44 +1,34 @@
-{#- How each warehouse reads JSON. `json` is a column or an expression. -#}
+{#- How PostgreSQL and Snowflake read JSON. `json` is a column or an expression. -#}
+
+{#- A quoted name, in the warehouse's own case. -#}
+{%- macro quoted(name) -%}
+    {%- set name = name | upper if target.type == 'snowflake' else name -%}
+    {{ return(adapter.quote(name | replace('"', '""'))) }}
+{%- endmacro -%}
+
+{%- macro literal(text) -%}
+    {%- set text = text | replace('\\', '\\\\') if target.type == 'snowflake' else text -%}
+    {{ return("'" ~ (text | replace("'", "''")) ~ "'") }}
+{%- endmacro -%}
 
 {%- macro json_get(json, keys) -%}
-    {{ return(adapter.dispatch('json_get', 'dbt_fullstory_imports')(json, keys)) }}
+    {%- if target.type == 'snowflake' -%}
+    {{ json }}{% for key in keys %}[{{ dbt_fullstory_imports.literal(key) }}]{% endfor %}
+    {%- else -%}
+    ({{ json }}{% for key in keys %} -> {{ dbt_fullstory_imports.literal(key) }}{% endfor %})
+    {%- endif -%}
 {%- endmacro -%}
-
-{%- macro postgres__json_get(json, keys) -%}
-    ({{ json }}
-    {%- for key in keys %} -> {{ dbt_fullstory_imports.text_literal(key) }}{% endfor -%})
-{%- endmacro -%}
-
-{%- macro snowflake__json_get(json, keys) -%}
-    {{ json }}
-    {%- for key in keys -%}[{{ dbt_fullstory_imports.text_literal(key) }}]{%- endfor -%}
-{%- endmacro -%}
-
 
 {#- A text as it is, anything else as JSON. -#}
 {%- macro json_text(json) -%}
-    {{ return(adapter.dispatch('json_text', 'dbt_fullstory_imports')(json)) }}
+    {%- if target.type == 'snowflake' -%} cast({{ json }} as varchar)
+    {%- else -%} ({{ json }} #>> '{}')
+    {%- endif -%}
 {%- endmacro -%}
-
-{%- macro postgres__json_text(json) -%}
-    ({{ json }} #>> '{}')
-{%- endmacro -%}
-
-{%- macro snowflake__json_text(json) -%}
-    cast({{ json }} as varchar)
-{%- endmacro -%}
-
 
 {#- string, number, boolean, array, object or null -#}
 {%- macro json_kind(json) -%}
-    {{ return(adapter.dispatch('json_kind', 'dbt_fullstory_imports')(json)) }}
-{%- endmacro -%}
-
-{%- macro postgres__json_kind(json) -%}
-    jsonb_typeof({{ json }})
-{%- endmacro -%}
-
-{%- macro snowflake__json_kind(json) -%}
+    {%- if target.type == 'snowflake' -%}
     case typeof({{ json }})
         when 'VARCHAR' then 'string'
         when 'BOOLEAN' then 'boolean'
@@ -47,47 +37,35 @@
         when 'NULL_VALUE' then 'null'
         else case when {{ json }} is not null then 'number' end
     end
+    {%- else -%} jsonb_typeof({{ json }})
+    {%- endif -%}
 {%- endmacro -%}
-
 
 {#- A join with the fields of an object: `field.key` and `field.value`. -#}
 {%- macro json_fields(json) -%}
-    {{ return(adapter.dispatch('json_fields', 'dbt_fullstory_imports')(json)) }}
-{%- endmacro -%}
-
-{%- macro postgres__json_fields(json) -%}
+    {%- if target.type == 'snowflake' -%}
+    , lateral flatten(input => {{ json }}) as field
+    {%- else -%}
     cross join lateral jsonb_each(
         case when jsonb_typeof({{ json }}) = 'object' then {{ json }} end
     ) as field (key, value)
+    {%- endif -%}
 {%- endmacro -%}
-
-{%- macro snowflake__json_fields(json) -%}
-    , lateral flatten(input => {{ json }}) as field
-{%- endmacro -%}
-
 
 {#- A join with the elements of an array: `element.value`. -#}
 {%- macro json_elements(json) -%}
-    {{ return(adapter.dispatch('json_elements', 'dbt_fullstory_imports')(json)) }}
-{%- endmacro -%}
-
-{%- macro postgres__json_elements(json) -%}
-    cross join lateral jsonb_array_elements({{ json }}) as element (value)
-{%- endmacro -%}
-
-{%- macro snowflake__json_elements(json) -%}
+    {%- if target.type == 'snowflake' -%}
     , lateral flatten(input => {{ json }}) as element
+    {%- else -%}
+    cross join lateral jsonb_array_elements({{ json }}) as element (value)
+    {%- endif -%}
 {%- endmacro -%}
 
-
-{%- macro text_literal(text) -%}
-    {{ return(adapter.dispatch('text_literal', 'dbt_fullstory_imports')(text)) }}
-{%- endmacro -%}
-
-{%- macro default__text_literal(text) -%}
-    '{{ text | replace("'", "''") }}'
-{%- endmacro -%}
-
-{%- macro snowflake__text_literal(text) -%}
-    '{{ text | replace("\\", "\\\\") | replace("'", "''") }}'
+{#- An aggregate: the value of the highest place that has one. -#}
+{%- macro newest(column, place) -%}
+    {%- if target.type == 'snowflake' -%}
+    max_by({{ column }}, case when {{ column }} is not null then {{ place }} end)
+    {%- else -%}
+    (array_agg({{ column }} order by {{ place }} desc) filter (where {{ column }} is not null))[1]
+    {%- endif -%}
 {%- endmacro -%}

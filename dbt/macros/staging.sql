@@ -1,37 +1,29 @@
-{#- Where a project's own settings of the package are read. -#}
-
-{#- In a model of the project itself, the package's default of the variable is unknown. -#}
 {%- macro is_loaded(stream) -%}
-    {{ return(stream in var('fullstory_imports_streams', [stream])) }}
+    {{ return(stream in var('fullstory_imports_streams')) }}
 {%- endmacro -%}
 
-{#- The columns that a stream's table has; a field that the tap leaves out has none. -#}
-{%- macro raw_columns(relation) -%}
+{#- The columns of a raw table. A table that is missing or may not be read stops dbt. -#}
+{%- macro raw_columns(source) -%}
     {%- set names = [] -%}
     {%- if execute -%}
-        {%- for column in adapter.get_columns_in_relation(relation) -%}
-            {%- do names.append(column.name | lower) -%}
+        {%- for name in run_query('select * from ' ~ source ~ ' where 1 = 0').column_names -%}
+            {%- do names.append(name | lower) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(names) }}
 {%- endmacro -%}
 
-{#- A field of a raw row as a typed column; null if its table has no such column. -#}
-{%- macro raw_field(columns, path, type) -%}
-    {%- set column = dbt_fullstory_imports.quoted(path[0]) -%}
+{#- A field of a raw row as a typed column; null if the tap leaves its column out. -#}
+{%- macro field(columns, path, type, is_key=false) -%}
+    {%- set column = quoted(path[0]) -%}
     {%- if execute and path[0] not in columns -%}
-        cast(null as {{ dbt_fullstory_imports.sql_type(type) }})
-    {%- elif path | length > 1 -%}
-        {{ dbt_fullstory_imports.typed(dbt_fullstory_imports.json_get(column, path[1:]), type) }}
-    {%- elif type == 'int' -%}
-        cast({{ column }} as bigint)
-    {%- else -%}
-        {{ column }}
-    {%- endif %} as {{ dbt_fullstory_imports.quoted(path | join('_')) }}
-{%- endmacro -%}
-
-{#- The name of a column, which may be a reserved word, in the warehouse's own case. -#}
-{%- macro quoted(name) -%}
-    {%- set name = name | upper if target.type == 'snowflake' else name -%}
-    {{ return(adapter.quote(name | replace('"', '""'))) }}
+        {%- if is_key -%}
+            {%- do exceptions.raise_compiler_error('The loaded table has no column `' ~ path[0] ~ '`, which is part of its key.') -%}
+        {%- endif -%}
+        cast(null as {{ sql_type(type) }})
+    {%- elif path | length > 1 -%} {{ typed(json_get(column, path[1:]), type) }}
+    {%- elif type == 'json' -%} {{ typed(column, type) }}
+    {%- elif type in ('int', 'date') -%} cast({{ column }} as {{ sql_type(type) }})
+    {%- else -%} {{ column }}
+    {%- endif %} as {{ quoted(path | join('_')) }}
 {%- endmacro -%}

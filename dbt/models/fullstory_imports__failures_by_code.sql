@@ -1,25 +1,18 @@
-{%- set kinds = {} -%}
-{%- for kind, stream, row in [('events', 'import_errors', 'event'), ('users', 'user_import_errors', 'user')]
-    if dbt_fullstory_imports.is_loaded(stream) -%}
-    {%- do kinds.update({kind: [stream, row]}) -%}
-{%- endfor -%}
-{{ config(enabled=kinds | length > 0) }}
+{{ config(enabled=is_loaded('import_errors') or is_loaded('user_import_errors')) }}
 
 with failures as (
+    {% if is_loaded('import_errors') %}
+    select 'events' as kind, code, message, job_id, error_index, event as example
+    from {{ ref('stg_fullstory_imports__import_errors') }}
+    {%- endif %}
+    {%- if is_loaded('import_errors') and is_loaded('user_import_errors') %}
 
-    {% for kind, (stream, row) in kinds.items() %}
-    select
-        '{{ kind }}' as kind,
-        code,
-        message,
-        job_id,
-        error_index,
-        {{ dbt_fullstory_imports.quoted(row) }} as example
-    from {{ ref('stg_fullstory_imports__' ~ stream) }}
-    {% if not loop.last %}
     union all
     {% endif %}
-    {%- endfor %}
+    {%- if is_loaded('user_import_errors') %}
+    select 'users' as kind, code, message, job_id, error_index, {{ quoted('user') }} as example
+    from {{ ref('stg_fullstory_imports__user_import_errors') }}
+    {%- endif %}
 
 ),
 

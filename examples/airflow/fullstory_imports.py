@@ -1,16 +1,22 @@
-"""Reads Fullstory's imports into PostgreSQL every hour, in shards side by side.
+"""Reads Fullstory's imports into PostgreSQL every hour, by a Meltano project.
 
 README.md, beside this file, says which connections and variables to set.
 """
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.sdk import dag, task
 
-# More of them for a longer list. README.md says how to take the state along.
-SHARDS = 4
-PIPELINE = "tap-fullstory-imports target-postgres"
-STATE_ID = "prod:tap-fullstory-imports-to-target-postgres"  # as `meltano run` has it
+# More of them for a longer list. README.md says what to do before.
+SHARDS = 1
+# Meltano, in the versions that the tests run with.
+REQUIREMENTS = (
+    "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports"
+    "/v0.1.0/requirements/ci.txt"
+)
+# A folder of the worker's own. It holds nothing that has to be kept.
+FOLDER = "${FULLSTORY_FOLDER:-${TMPDIR:-/tmp}/fullstory-imports}"
 # Airflow hides the values in `env` under names that speak of a key or a password.
 ENVIRONMENT = {
     "MELTANO_ENVIRONMENT": "prod",
@@ -21,8 +27,9 @@ ENVIRONMENT = {
         "{{ var.value.get('fullstory_user_jobs_file', '') }}"
     ),
     # The rows and Meltano's state go into one PostgreSQL database. Without a host in
-    # the address, the connection uses PGHOST, PGUSER and so on.
-    "MELTANO_DATABASE_URI": "postgresql+psycopg://",
+    # the address, the connection uses PGHOST, PGUSER and so on. Meltano's own tables
+    # get a schema of their own.
+    "MELTANO_DATABASE_URI": "postgresql+psycopg://?options=-csearch_path%3Dmeltano",
     "TARGET_POSTGRES_SQLALCHEMY_URL": "postgresql+psycopg://",
     "PGHOST": "{{ conn.warehouse.host }}",
     "PGPORT": "{{ conn.warehouse.port or 5432 }}",
@@ -30,6 +37,27 @@ ENVIRONMENT = {
     "PGPASSWORD": "{{ conn.warehouse.password }}",
     "PGDATABASE": "{{ conn.warehouse.schema }}",
 }
+# Installs Meltano and the plugins on a worker that has not done so for this
+# `meltano.yml`. The lock lets one task of a worker install, and others wait.
+SET_UP = f"""
+set -eu
+folder="{FOLDER}"
+mkdir -p "$folder"
+cd "$folder"
+(
+  flock 9
+  if ! cmp -s "$PROJECT_FILE" meltano.yml || ! test -e ready; then
+    rm -rf ready .meltano plugins
+    cp "$PROJECT_FILE" meltano.yml
+    python3 -m venv --clear venv
+    venv/bin/pip install --quiet --requirement {REQUIREMENTS}
+    venv/bin/python -c 'import psycopg
+psycopg.connect(autocommit=True).execute("create schema if not exists meltano")'
+    venv/bin/meltano install
+    touch ready
+  fi
+) 9> lock
+"""
 
 
 @dag(
@@ -37,9 +65,10 @@ ENVIRONMENT = {
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,  # two at once would read the same jobs
     default_args={
-        # Meltano has an environment of its own, apart from Airflow's.
-        "cwd": "{{ var.value.fullstory_project }}",
-        "env": ENVIRONMENT,
+        "env": {
+            **ENVIRONMENT,
+            "PROJECT_FILE": str(Path(__file__).with_name("meltano.yml")),
+        },
         "append_env": True,
         "do_xcom_push": False,
         "skip_on_exit_code": None,
@@ -51,15 +80,6 @@ ENVIRONMENT = {
 def fullstory_imports() -> None:
     """One pipeline, mapped over the shards, each with a state of its own."""
 
-    # This shard has no jobs. It creates the tables before the shards start, and reports
-    # a wrong setting once.
-    @task.bash
-    def prepare() -> str:
-        return (
-            "TAP_FULLSTORY_IMPORTS_SHARD=1/999999999 .venv/bin/meltano run"
-            f" --no-state-update --state-id-suffix=prepare {PIPELINE}"
-        )
-
     # All shards share Fullstory's rate limit, so only two run at once. If other DAGs
     # read from Fullstory too, put their tasks and these into one pool.
     @task.bash(
@@ -69,12 +89,13 @@ def fullstory_imports() -> None:
         # `meltano run` keeps the state and the catalog of all runs in the same files.
         # `meltano el` has files of their own for each run.
         return (
-            f"TAP_FULLSTORY_IMPORTS_SHARD={shard} .venv/bin/meltano el"
-            f" --state-id={STATE_ID}:{shard.replace('/', '-of-')} {PIPELINE}"
+            f"{SET_UP}\n"
+            f"TAP_FULLSTORY_IMPORTS_SHARD={shard} exec venv/bin/meltano el"
+            " --state-id=prod:tap-fullstory-imports-to-target-postgres:"
+            f"{shard.replace('/', '-of-')} tap-fullstory-imports target-postgres"
         )
 
-    shards = [f"{part}/{SHARDS}" for part in range(1, SHARDS + 1)]
-    prepare() >> load.expand(shard=shards)
+    load.expand(shard=[f"{part}/{SHARDS}" for part in range(1, SHARDS + 1)])
 
 
 fullstory_imports()

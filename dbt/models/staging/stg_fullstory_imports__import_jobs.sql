@@ -1,12 +1,14 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=dbt_fullstory_imports.is_loaded('import_jobs')) }}
-{%- set columns = dbt_fullstory_imports.raw_columns(source('fullstory_imports', 'import_jobs')) %}
+{{ config(enabled=is_loaded('import_jobs')) }}
+{%- set columns = raw_columns(source('fullstory_imports', 'import_jobs')) %}
 
 select
-    {{ dbt_fullstory_imports.raw_field(columns, ['job_id'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['status'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['created_at'], 'date') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['finished_at'], 'date') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['imported_events'], 'int') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['failed_events'], 'int') }}
+    {{ field(columns, ['job_id'], 'str', is_key=true) }},
+    {{ field(columns, ['status'], 'str') }},
+    {{ field(columns, ['created_at'], 'date') }},
+    {{ field(columns, ['finished_at'], 'date') }},
+    {{ field(columns, ['imported_events'], 'int') }},
+    {{ field(columns, ['failed_events'], 'int') }},
+    {{ field(columns, ['_sdc_extracted_at'], 'date') }},
+    {{ field(columns, ['_sdc_batched_at'], 'date') }}
 from {{ source('fullstory_imports', 'import_jobs') }}

@@ -1,17 +1,19 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=dbt_fullstory_imports.is_loaded('user_import_errors')) }}
-{%- set columns = dbt_fullstory_imports.raw_columns(source('fullstory_imports', 'user_import_errors')) %}
+{{ config(enabled=is_loaded('user_import_errors')) }}
+{%- set columns = raw_columns(source('fullstory_imports', 'user_import_errors')) %}
 
 select
-    {{ dbt_fullstory_imports.raw_field(columns, ['job_id'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['error_index'], 'int') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['message'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['code'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user'], 'json') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'id'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'uid'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'display_name'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'email'], 'str') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'properties'], 'json') }},
-    {{ dbt_fullstory_imports.raw_field(columns, ['user', 'schema'], 'json') }}
+    {{ field(columns, ['job_id'], 'str', is_key=true) }},
+    {{ field(columns, ['error_index'], 'int', is_key=true) }},
+    {{ field(columns, ['message'], 'str') }},
+    {{ field(columns, ['code'], 'str') }},
+    {{ field(columns, ['user'], 'json') }},
+    {{ field(columns, ['user', 'id'], 'str') }},
+    {{ field(columns, ['user', 'uid'], 'str') }},
+    {{ field(columns, ['user', 'display_name'], 'str') }},
+    {{ field(columns, ['user', 'email'], 'str') }},
+    {{ field(columns, ['user', 'properties'], 'json') }},
+    {{ field(columns, ['user', 'schema'], 'json') }},
+    {{ field(columns, ['_sdc_extracted_at'], 'date') }},
+    {{ field(columns, ['_sdc_batched_at'], 'date') }}
 from {{ source('fullstory_imports', 'user_import_errors') }}
