@@ -7,7 +7,6 @@ template leaves open is filled in with as little as possible.
 from __future__ import annotations
 
 import decimal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import Tap
@@ -16,11 +15,7 @@ from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.helpers.jsonpath import extract_jsonpath
 from singer_sdk.pagination import JSONPathPaginator
 from singer_sdk.streams import RESTStream
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,16 +24,26 @@ if TYPE_CHECKING:
     from singer_sdk.streams.rest import HTTPRequest, PageContext
 
 _TEXT = th.StringType()
-_NUMBER = th.NumberType()
-_OBJECT = th.ObjectType(additional_properties=True)
 
 
-def _texts(*names: str) -> list[th.Property[Any]]:
-    return [th.Property(name, _TEXT) for name in names]
+def _texts(names: str) -> list[th.Property[Any]]:
+    return [th.Property(name, _TEXT) for name in names.split()]
 
 
-def _numbers(*names: str) -> list[th.Property[Any]]:
-    return [th.Property(name, _NUMBER) for name in names]
+def _object(texts: str, numbers: str = "") -> th.ObjectType:
+    more = [th.Property(name, th.NumberType()) for name in numbers.split()]
+    return th.ObjectType(*_texts(texts), *more)
+
+
+_CONTEXT = {
+    "browser": _object("url user_agent initial_referrer"),
+    "mobile": _object("app_id app_version app_name build_variant"),
+    "device": _object(
+        "manufacturer model",
+        "screen_width screen_height viewport_width viewport_height",
+    ),
+    "location": _object("country region city ip_address", "latitude longitude"),
+}
 
 
 class ImportedEvents(RESTStream[Any]):
@@ -50,72 +55,39 @@ class ImportedEvents(RESTStream[Any]):
     replication_key = None
     records_jsonpath = "$.results[*]"
     schema = th.PropertiesList(
-        th.Property("job_id", _TEXT),
-        th.Property("user", th.ObjectType(*_texts("id", "uid"))),
-        th.Property("session", th.ObjectType(*_texts("id", "uid"))),
+        *_texts("job_id name"),
+        th.Property("user", _object("id uid")),
+        th.Property("session", _object("id uid")),
         th.Property(
-            "context",
-            th.ObjectType(
-                th.Property(
-                    "browser",
-                    th.ObjectType(*_texts("url", "user_agent", "initial_referrer")),
-                ),
-                th.Property(
-                    "mobile",
-                    th.ObjectType(
-                        *_texts("app_id", "app_version", "app_name", "build_variant")
-                    ),
-                ),
-                th.Property(
-                    "device",
-                    th.ObjectType(
-                        *_texts("manufacturer", "model"),
-                        *_numbers("screen_width", "screen_height"),
-                        *_numbers("viewport_width", "viewport_height"),
-                    ),
-                ),
-                th.Property(
-                    "location",
-                    th.ObjectType(
-                        *_texts("country", "region", "city", "ip_address"),
-                        *_numbers("latitude", "longitude"),
-                    ),
-                ),
-            ),
+            "context", th.ObjectType(*(th.Property(*each) for each in _CONTEXT.items()))
         ),
-        th.Property("name", _TEXT),
         th.Property("timestamp", th.DateTimeType),
-        th.Property("properties", _OBJECT),
+        th.Property("properties", th.ObjectType(additional_properties=True)),
     ).to_dict()
 
     @property
     @override
     def partitions(self) -> list[dict[str, Any]]:
-        """The jobs."""
         return [{"job_id": job_id} for job_id in self.config["job_ids"]]
 
     @property
     @override
     def url_base(self) -> str:
-        """The address of the API."""
         return str(self.config["api_url"])
 
     @property
     @override
     def authenticator(self) -> APIKeyAuthenticator:
-        """Sends the key."""
         return APIKeyAuthenticator(
             key="Authorization", value=f"Basic {self.config['api_key']}"
         )
 
     @override
     def get_new_paginator(self) -> JSONPathPaginator:
-        """Finds the token of the next page."""
         return JSONPathPaginator("$.next_page_token")
 
     @override
     def get_http_request(self, *, page: PageContext[Any]) -> HTTPRequest:
-        """The request for a page."""
         request = super().get_http_request(page=page)
         if page.next_page_token:
             request.params["page_token"] = page.next_page_token
@@ -123,7 +95,6 @@ class ImportedEvents(RESTStream[Any]):
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        """The events of a page."""
         yield from extract_jsonpath(
             self.records_jsonpath, input=response.json(parse_float=decimal.Decimal)
         )
@@ -141,7 +112,6 @@ class TemplateTap(Tap):
 
     @override
     def discover_streams(self) -> Sequence[ImportedEvents]:
-        """The stream."""
         return [ImportedEvents(self)]
 
 
