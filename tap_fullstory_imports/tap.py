@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TextIO
+from typing import Any, ClassVar, NoReturn, TextIO
 
+import click
 from singer_sdk import Tap
-from singer_sdk.helpers.capabilities import TapCapabilities
+from singer_sdk.helpers.capabilities import CapabilitiesEnum, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_fullstory_imports import settings
-from tap_fullstory_imports.fullstory import Sessions
+from tap_fullstory_imports.fullstory import JobStream, Sessions
 from tap_fullstory_imports.jobs.run import Run
 from tap_fullstory_imports.reporting import redaction
 from tap_fullstory_imports.settings import Settings, fault
@@ -28,14 +30,6 @@ from tap_fullstory_imports.settings.command_line import (
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.singer.writer import Writer
 from tap_fullstory_imports.streams import STREAMS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import click
-    from singer_sdk.helpers.capabilities import CapabilitiesEnum
-
-    from tap_fullstory_imports.fullstory import JobStream
 
 NAMES = tuple(stream.name for stream in STREAMS)
 
@@ -58,8 +52,9 @@ class TapFullstoryImports(Tap):
         self, *, config: Any = None, validate_config: bool = True, **kwargs: Any
     ) -> None:
         """Take the settings, the catalog and the state; see the SDK's `Tap`."""
-        self.settings: Settings | None = None
-        self._sessions: Sessions | None = None
+        # Without settings, the streams can only be described.
+        self.settings: Any = None
+        self._sessions: Any = None
         config = {
             name: value
             for name, value in (config or {}).items()
@@ -110,17 +105,12 @@ class TapFullstoryImports(Tap):
             most_rows: Read so many rows of each stream, selected or not; None reads all
                 rows of the selected streams.
         """
-        if self.settings is None:
-            raise RuntimeError("The tap has no settings.")
         if self.settings.shard:
             self.logger.info("%s", self.settings.part)
         streams: dict[str, Any] = self.streams
         run = Run(
             _selected(self, everything=most_rows is not None),
-            {
-                "events": streams["import_jobs"],
-                "users": streams["user_import_jobs"],
-            },
+            {"events": streams["import_jobs"], "users": streams["user_import_jobs"]},
             self.settings,
             bookmarks=self._bookmarks,
             writer=self.message_writer,

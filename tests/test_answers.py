@@ -332,7 +332,7 @@ RUNNING = [
         total="7", status="CANCELLED"),
 ]
 
-THRICE, MOVED = "insinsin", ("changed", "3 times", "Run again")
+THRICE, MOVED = "insinsin", ("changed", "Run again")
 FEWER = {"words": ["PROCESSING"], "i": [body("abcde", "6")], "rows": "bcd"}
 EARLIER, HAD = [rows("bdf")], "had 5 rows, the last one 3"
 MOVING = [

@@ -165,7 +165,7 @@ def test_equal_warnings_of_a_minute_are_one_line_and_a_count(api, tap):
         ),
         (
             {"script": {"imports": [Answer(503, headers={"Retry-After": "60"})]}},
-            "the next request, for job a, is due in",
+            "Progress: 0 of 1 job done, 0 rows",
             60,
         ),
         ({"processing": 5}, "still processing (1: a): ", 62),

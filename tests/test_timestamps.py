@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_fullstory_imports.singer.timestamps import is_canonical, to_utc
+from tap_fullstory_imports.streams import is_canonical, to_utc
 from tests.stand_in import Answer, Job
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")

@@ -1,14 +1,11 @@
 """Fullstory's API: what one request needs, and what its answer means.
 
-`Api` sends many requests side by side by the hooks of their streams, and tries again
-what may pass. An answer becomes a `Page` or a `Status`, or an error with a sentence for
-the user.
+`Api` sends many requests side by side by the hooks of their streams, and retries after
+temporary failures. A response becomes a `Page` or a `Status`, or an error with a
+sentence for the user.
 """
 
-from __future__ import annotations
-
 from tap_fullstory_imports.fullstory.answers import (
-    AccessError,
     FullstoryError,
     JobError,
     MissingJobError,
@@ -26,27 +23,5 @@ from tap_fullstory_imports.fullstory.pages import (
     page_of,
     status_of,
 )
-from tap_fullstory_imports.fullstory.session import Sessions
+from tap_fullstory_imports.fullstory.session import Sessions, Thread
 from tap_fullstory_imports.fullstory.stream import JobStream
-from tap_fullstory_imports.fullstory.threads import Thread
-
-__all__ = [
-    "AccessError",
-    "Api",
-    "FullstoryError",
-    "JobError",
-    "JobStream",
-    "MissingJobError",
-    "NotReadyError",
-    "Page",
-    "RetriableError",
-    "Row",
-    "Sessions",
-    "Status",
-    "StopError",
-    "Thread",
-    "count",
-    "decode",
-    "page_of",
-    "status_of",
-]

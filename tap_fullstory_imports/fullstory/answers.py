@@ -9,11 +9,12 @@ Source: https://developer.fullstory.com/server/error-handling/
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import requests
@@ -23,15 +24,12 @@ from singer_sdk.exceptions import RetriableAPIError
 from tap_fullstory_imports.reporting.redaction import without_key
 from tap_fullstory_imports.reporting.words import bounded
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _MISSING_PAGES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
 class FullstoryError(Exception):
-    """A request has not given a page or a status.
+    """A request brought neither a page nor a status.
 
     Attributes:
         status: The HTTP status; 0 if there was no answer.
@@ -39,7 +37,6 @@ class FullstoryError(Exception):
     """
 
     def __init__(self, reason: str, status: int = 0, wait: float | None = None) -> None:
-        """Keep what happened, in words, and what the API asks for."""
         super().__init__(reason)
         self.status, self.wait = status, wait
 
@@ -49,7 +46,7 @@ class NotReadyError(FullstoryError):
 
 
 class RetriableError(FullstoryError, RetriableAPIError):
-    """The request failed in a way that may pass."""
+    """The request failed, perhaps only temporarily."""
 
     response = None  # of the SDK's class: the sentence says all
 
@@ -91,7 +88,7 @@ class _Rule(NamedTuple):
 
 
 _LATER = _Rule(RetriableError, "Fullstory can't answer now ({answer})")
-_RULES: dict[int, _Rule] = {
+_RULES: dict[int, _Rule] = {  # by status, or else by its first digit
     HTTPStatus.ACCEPTED: _Rule(NotReadyError, "The job is still processing."),
     HTTPStatus.UNAUTHORIZED: _Rule(
         AccessError,
@@ -116,8 +113,6 @@ _RULES: dict[int, _Rule] = {
     HTTPStatus.TOO_MANY_REQUESTS: _Rule(
         RateLimitError, "Fullstory's rate limit is used up ({answer})"
     ),
-}
-_BY_CLASS: dict[int, _Rule] = {
     3: _Rule(
         JobError,
         "Fullstory answered with a redirect ({answer}). The tap does not follow"
@@ -143,7 +138,7 @@ def check(response: requests.Response) -> None:
     status = response.status_code
     if status == HTTPStatus.OK:
         return
-    rule = _RULES.get(status) or _BY_CLASS.get(status // 100, _OTHER)
+    rule = _RULES.get(status) or _RULES.get(status // 100, _OTHER)
     sentence = rule.sentence.format(answer=_described(response))
     raise rule.error(sentence, status, asked_wait(response.headers))
 

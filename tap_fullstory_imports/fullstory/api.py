@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import backoff
+import requests
 from singer_sdk.streams.rest import PageContext
 
 from tap_fullstory_imports.fullstory.answers import (
@@ -20,17 +22,11 @@ from tap_fullstory_imports.fullstory.answers import (
 )
 from tap_fullstory_imports.fullstory.pace import Pace
 from tap_fullstory_imports.fullstory.pages import Page
-from tap_fullstory_imports.fullstory.threads import Thread
+from tap_fullstory_imports.fullstory.session import Thread
+from tap_fullstory_imports.fullstory.stream import JobStream
+from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
-
-    import requests
-
-    from tap_fullstory_imports.fullstory.stream import JobStream
-    from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.settings import Settings
 
 STUCK_LIMITS = 3  # for the headers, for a silence, and for the rest
 MOST_REFUSED = 3  # jobs of a stream in a row, before the key counts as refused
@@ -46,7 +42,6 @@ class Api:
 
     Attributes:
         slots: How many jobs may be read at once; one that waits gives way to another.
-        sleepers: When the jobs that wait to try again will do so, by job ID.
     """
 
     def __init__(
@@ -56,7 +51,7 @@ class Api:
         self._settings, self._report, self._now = settings, report, now
         self._pace, self._turn = Pace(), asyncio.Lock()
         self.slots = asyncio.Semaphore(settings.concurrency)
-        self.sleepers: dict[str, float] = {}
+        self._sleepers = 0
         self._threads: list[Thread] = []
         self._is_accepted = False
         self._answered_at = self._silent_at = -1.0
@@ -72,7 +67,7 @@ class Api:
     async def ask(
         self, stream: JobStream, job_id: str, token: str | None = None
     ) -> tuple[requests.Response, Page]:
-        """Ask for a page of a job, or for its status; try again what may pass.
+        """Ask for a page of a job, or for its status; retry after temporary failures.
 
         Raises:
             NotReadyError: If the job is still processing.
@@ -94,7 +89,7 @@ class Api:
                 raise JobError(msg, failure.status)
             if attempt < self._settings.max_attempts:
                 self._report.retry(stream.name, job_id, str(failure), attempt, wait)
-                await self._sleep(job_id, wait)
+                await self._sleep(wait)
         msg = f"{failure}; given up after {many(attempt, 'attempt')}."
         raise JobError(msg, failure.status)
 
@@ -220,18 +215,16 @@ class Api:
         self._stop = StopError(reason)
         return self._stop
 
-    async def _sleep(self, job_id: str, seconds: float) -> None:
-        """Wait for a job to be tried again; meanwhile another one may be open."""
-        gives_way = len(self.sleepers) < MOST_SLEEPERS
-        if gives_way:
-            self.slots.release()
-        self.sleepers[job_id] = self._now() + seconds
-        try:
+    async def _sleep(self, seconds: float) -> None:
+        """Wait before a job is tried again; meanwhile another one may be open."""
+        if self._sleepers >= MOST_SLEEPERS:
             await asyncio.sleep(seconds)
-        finally:
-            self.sleepers.pop(job_id, None)
-        if gives_way:
-            await self.slots.acquire()
+            return
+        self._sleepers += 1
+        self.slots.release()
+        await asyncio.sleep(seconds)
+        await self.slots.acquire()
+        self._sleepers -= 1
 
 
 def _exchange(

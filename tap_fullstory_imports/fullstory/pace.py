@@ -34,7 +34,6 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        """Start without a rate."""
         self._rate: float | None = None
         self._rate_before: float | None = None  # at the last 429, without its growth
         self._grown_rate: float | None = None  # at the last 429

@@ -11,16 +11,14 @@ import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 import msgspec
+import requests
 
 from tap_fullstory_imports.fullstory.answers import JobError, RetriableError
-
-if TYPE_CHECKING:
-    import requests
 
 Row = dict[str, Any]
 T = TypeVar("T")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import requests
 from typing_extensions import override
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports.fullstory.answers import (
@@ -19,34 +24,18 @@ from tap_fullstory_imports.fullstory.answers import (
     no_answer,
 )
 
-if TYPE_CHECKING:
-    from urllib3 import HTTPResponse
-
 CONNECT_SECONDS = 10.0  # for each address of a host: the next one may work
 _EXPECTED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 _CHUNK_BYTES = 256 * 1024
 _ERROR_BYTES = 1024 * 1024
+T = TypeVar("T")
 
 
-class PlainSession(requests.Session):
-    """A session that follows no redirect and keeps no cookie."""
-
-    def __init__(self, url: str) -> None:
-        """Start without a connection, for addresses like this one."""
-        super().__init__()
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Plain `http` reaches this machine only, so it needs no proxy.
-        self.trust_env = url.lower().startswith("https:")
-
-    @override
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Disables redirects; requests reads the body even without following one."""
-
-
-class Session(PlainSession):
+class Session(requests.Session):
     """Sends a request once, and reads the answer within the limits.
 
-    Its answers are whole: nothing is read from the network after `send`.
+    It follows no redirect and keeps no cookie. Its answers are whole: nothing is read
+    from the network after `send`.
     """
 
     def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
@@ -58,8 +47,15 @@ class Session(PlainSession):
                 and for the whole body.
             most_bytes: The largest page, decompressed.
         """
-        super().__init__(url)
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Plain `http` reaches this machine only, so it needs no proxy.
+        self.trust_env = url.startswith("https:")
         self._seconds, self._most = seconds, most_bytes
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Disables redirects; requests reads the body even without following one."""
 
     @override
     def send(
@@ -103,51 +99,83 @@ class Session(PlainSession):
         return response
 
     def _body(self, response: requests.Response, deadline: float) -> tuple[bytes, bool]:
+        """Read a decoded body, but not more than allowed; return whether it is whole.
+
+        Raises:
+            TimeoutError: If the deadline passes, by `time.monotonic`.
+            JobError: If a page is larger than allowed.
+        """
         is_page = response.status_code == HTTPStatus.OK
         most = self._most if is_page else _ERROR_BYTES
-        body, is_whole = read_body(response, most, deadline)
+        raw: HTTPResponse = response.raw
+        body = bytearray()
+        is_whole = (raw.length_remaining or 0) <= most  # as announced
+        while is_whole and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
+            body += chunk
+            is_whole = len(body) <= most
+            if time.monotonic() > deadline:
+                raise TimeoutError
         if is_page and not is_whole:
             msg = (
                 f"A response from Fullstory exceeds `max_page_bytes` ({most:,}). If"
                 " this job really has pages that large, raise the setting."
             )
             raise JobError(msg)
-        return body, is_whole
+        return bytes(body), is_whole
 
 
-def read_body(
-    response: requests.Response, most: int, deadline: float
-) -> tuple[bytes, bool]:
-    """Read the decoded body of an answer, but stop where it is larger than allowed.
-
-    Returns:
-        The body, and whether the body is whole.
-
-    Raises:
-        TimeoutError: If the deadline passes, by `time.monotonic`.
-    """
-    raw: HTTPResponse = response.raw
-    body = bytearray()
-    is_too_large = (raw.length_remaining or 0) > most  # as announced
-    while not is_too_large and (chunk := raw.read1(_CHUNK_BYTES, decode_content=True)):
-        body += chunk
-        is_too_large = len(body) > most
-        if time.monotonic() > deadline:
-            raise TimeoutError
-    return bytes(body), not is_too_large
-
-
-class Sessions:
+class Sessions(threading.local):
     """A session for each thread, because threads can't share one."""
 
     def __init__(self, url: str, seconds: float, most_bytes: int) -> None:
-        """Take what `Session` takes."""
-        self._limits = url, seconds, most_bytes
-        self._own = threading.local()
+        self.mine = Session(url, seconds, most_bytes)  # Python calls it in each thread
 
-    def mine(self) -> Session:
-        """The session of the thread that asks."""
-        session: Session | None = getattr(self._own, "session", None)
-        if session is None:
-            session = self._own.session = Session(*self._limits)
-        return session
+
+class Thread:
+    """Makes one call after the other.
+
+    A daemon, so that a call that never ends does not keep the program from ending. The
+    threads of the standard library's executors would.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Call a function in the thread; return or raise what it does."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._calls.put((future, function, args))
+        return await future
+
+    def end(self) -> None:
+        """End the thread after the calls that it has been given."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            _make(*call)
+            del call  # or its arguments and its result would stay in memory
+
+
+def _make(
+    future: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]
+) -> None:
+    result, error = None, None
+    try:
+        result = function(*args)
+    except Exception as raised:  # noqa: BLE001 - raised where it is waited for
+        error = raised
+    with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        future.get_loop().call_soon_threadsafe(_settle, future, result, error)
+
+
+def _settle(
+    future: asyncio.Future[Any], result: object, error: Exception | None
+) -> None:
+    if future.done():  # it has been cancelled
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+import requests
+from singer_sdk import Tap
 from singer_sdk.authenticators import APIKeyAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.pagination import BaseAPIPaginator
 from singer_sdk.schema.source import StreamSchema
+from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import RESTStream
 from typing_extensions import override
 
 from tap_fullstory_imports.fullstory import answers
 from tap_fullstory_imports.fullstory.answers import JobError
-from tap_fullstory_imports.fullstory.pages import decode, page_of
+from tap_fullstory_imports.fullstory.pages import Page, Row, Status, decode, page_of
+from tap_fullstory_imports.fullstory.session import Sessions
 from tap_fullstory_imports.schemas import SCHEMAS
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
-
-    import requests
-    from singer_sdk import Tap
-    from singer_sdk.singerlib import Catalog
-
-    from tap_fullstory_imports.fullstory.pages import Page, Row, Status
-    from tap_fullstory_imports.fullstory.session import Sessions
-    from tap_fullstory_imports.settings import Settings
-
-_NO_SETTINGS = "This stream has no settings: it can't be read."
+from tap_fullstory_imports.settings import Settings
 
 
 class JobStream(RESTStream["str | None"]):
@@ -55,23 +48,13 @@ class JobStream(RESTStream["str | None"]):
     place = ""
     skips_without_rows = False
 
-    def __init__(
-        self, tap: Tap, settings: Settings | None, sessions: Sessions | None
-    ) -> None:
-        """Make a stream of a tap; without settings it can only be described."""
+    def __init__(self, tap: Tap, settings: Settings, sessions: Sessions) -> None:
         super().__init__(tap)
         self.forced_replication_method = REPLICATION_INCREMENTAL
-        self._settings, self._sessions = settings, sessions
+        self.settings, self._sessions = settings, sessions
         self.unreadable: dict[str, tuple[int, str]] = {}
 
     # What to ask
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of the run."""
-        if self._settings is None:
-            raise RuntimeError(_NO_SETTINGS)
-        return self._settings
 
     @property
     @override
@@ -116,9 +99,7 @@ class JobStream(RESTStream["str | None"]):
     @override
     def requests_session(self) -> requests.Session:
         """The session of the thread that asks; it has the limits of the settings."""
-        if self._sessions is None:
-            raise RuntimeError(_NO_SETTINGS)
-        return self._sessions.mine()
+        return self._sessions.mine
 
     @override
     def validate_response(self, response: requests.Response) -> None:
@@ -207,7 +188,6 @@ class NextPageTokenPaginator(BaseAPIPaginator["str | None"]):
     """
 
     def __init__(self) -> None:
-        """Start before the first page, which is asked for without a token."""
         super().__init__(None)
         self._seen: set[str] = set()
 

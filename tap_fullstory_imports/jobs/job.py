@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import cast
 
 from tap_fullstory_imports.fullstory import (
+    Api,
     JobError,
+    JobStream,
     MissingJobError,
     NotReadyError,
+    Page,
     Status,
 )
 from tap_fullstory_imports.jobs import verdicts
 from tap_fullstory_imports.jobs.verdicts import AgainError, CountsError
+from tap_fullstory_imports.reporting.report import Report
 from tap_fullstory_imports.reporting.words import many
-
-if TYPE_CHECKING:
-    from tap_fullstory_imports.fullstory import Api, JobStream, Page
-    from tap_fullstory_imports.reporting.report import Report
-    from tap_fullstory_imports.settings import Settings
-    from tap_fullstory_imports.singer.output import Output
+from tap_fullstory_imports.settings import Settings
+from tap_fullstory_imports.singer.output import Output
 
 MOST_READINGS = 3  # where Fullstory's answers say that they are not final
 MOST_COUNTS = 2  # where the last one ends with a wrong number of rows
@@ -41,7 +42,7 @@ class Means:
 
 @dataclass
 class _Readings:
-    """What the readings of a job for one stream have come to."""
+    """What is known of a job from its earlier readings, for one stream."""
 
     in_vain: int = 0
     most_rows: int = 0
@@ -50,26 +51,19 @@ class _Readings:
 
 @dataclass(eq=False)
 class Job:
-    """One job, and the streams for which it has not been read yet.
-
-    Attributes:
-        streams: Those streams.
-        status_stream: The stream by which the status is asked, selected or not.
-        is_unfinished: Whether its import was still running at the last look.
-        wait: Seconds after which Fullstory wants to be asked again; None if it does not
-            say.
-        due: When it may be read again; 0 before it has been read.
-    """
+    """One job, and the streams for which it has not been read yet."""
 
     means: Means
     job_id: str
     streams: list[JobStream]
-    status_stream: JobStream
-    is_unfinished: bool = False
-    wait: float | None = None
-    due: float = 0.0
+    status_stream: JobStream  # by which the status is asked, selected or not
+    is_unfinished: bool = False  # at the last look its import was still running
+    wait: float | None = None  # as Fullstory asks, in seconds; None if it does not
+    due: float = 0.0  # when it may be read again; 0 before it has been read
     _status: Status | None = None
-    _readings: dict[str, _Readings] = field(default_factory=dict)  # by stream
+    _readings: defaultdict[str, _Readings] = field(
+        default_factory=lambda: defaultdict(_Readings)
+    )
 
     async def read(self) -> None:
         """Read what is left of the job; afterwards `streams` holds what still is."""
@@ -101,7 +95,7 @@ class Job:
         return self._status is not None or any(
             stream is self.status_stream
             or stream.skips_without_rows
-            or self._of(stream).in_vain
+            or self._readings[stream.name].in_vain
             for stream in self.streams
         )
 
@@ -129,10 +123,8 @@ class Job:
 
     async def _ask_status(self) -> Status:
         _, answer = await self.means.api.ask(self.status_stream, self.job_id)
-        if not isinstance(answer, Status):
-            raise TypeError("The stream of a status gives something else.")
-        self._status = answer
-        return answer
+        self._status = status = cast("Status", answer)
+        return status
 
     async def _final_status(self) -> Status:
         """The status in this reading, if the import has ended."""
@@ -145,7 +137,7 @@ class Job:
 
     async def _read_stream(self, stream: JobStream) -> None:
         """Read the rows of a stream, judge whether they are all, and note it."""
-        status, readings = self._status, self._of(stream)
+        status, readings = self._status, self._readings[stream.name]
         if status and stream.skips_without_rows and not stream.reported(status):
             self._end(stream, 0)
             return
@@ -170,14 +162,14 @@ class Job:
             except NotReadyError:
                 if token is None:
                     raise
-                raise verdicts.changed(self._of(stream).in_vain + 1) from None
+                raise AgainError(verdicts.CHANGED) from None
             except JobError as error:
                 if token is None or not error.means_expired_token:
                     raise
                 raise verdicts.expired(error) from None
             paginator.advance(response)
             if None not in (page.total, total) and page.total != total:
-                raise verdicts.changed(self._of(stream).in_vain + 1)
+                raise AgainError(verdicts.CHANGED)
             total = total if page.total is None else page.total
             await self._write(stream, page, rows)
             rows, empty_pages = rows + len(page), 0 if page else empty_pages + 1
@@ -204,7 +196,7 @@ class Job:
 
     async def _write(self, stream: JobStream, page: Page, first: int) -> None:
         """Write the rows of a page, a few at a time."""
-        self._of(stream).replaced += page.replaced
+        self._readings[stream.name].replaced += page.replaced
         rows = page[: self.means.most_rows]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             part = rows[start : start + ROWS_AT_ONCE]
@@ -213,14 +205,14 @@ class Job:
                 for index, row in enumerate(part, start=first + start)
             ]
             written = await self.means.output.write(stream, records)
-            self.means.report.written(stream.name, written.rows, written.filtered)
+            self.means.report.written(stream.name, written, len(part) - written)
             await asyncio.sleep(0)
 
     # How it ends
 
     def _read_again(self, stream: JobStream, error: AgainError) -> None:
         """Leave a stream to a later round, or decide at the last reading."""
-        readings = self._of(stream)
+        readings = self._readings[stream.name]
         readings.in_vain += 1
         is_miscount = isinstance(error, CountsError) and error.rows
         if readings.in_vain < (MOST_COUNTS if is_miscount else MOST_READINGS):
@@ -235,7 +227,7 @@ class Job:
 
     def _end(self, stream: JobStream, rows: int) -> None:
         """Note that all rows of a stream have been written, and bookmark the job."""
-        report, readings = self.means.report, self._of(stream)
+        report, readings = self.means.report, self._readings[stream.name]
         self.streams.remove(stream)
         if rows < readings.most_rows:
             text = verdicts.fewer_rows(readings.most_rows, rows)
@@ -266,6 +258,3 @@ class Job:
             else:
                 report.ended(stream.name, self.job_id, outcome, text)
         self.streams = []
-
-    def _of(self, stream: JobStream) -> _Readings:
-        return self._readings.setdefault(stream.name, _Readings())

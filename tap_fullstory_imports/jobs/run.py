@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 import backoff
 
-from tap_fullstory_imports.fullstory import Api, StopError
+from tap_fullstory_imports.fullstory import Api, JobStream, StopError
 from tap_fullstory_imports.jobs.job import Job, Means
 from tap_fullstory_imports.reporting.report import LINE_SECONDS, Report
 from tap_fullstory_imports.reporting.words import named
+from tap_fullstory_imports.settings import Settings
 from tap_fullstory_imports.singer.output import Output
-from tap_fullstory_imports.singer.writer import TargetGoneError
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Generator, Iterator, Sequence
-    from types import FrameType
-
-    from tap_fullstory_imports.fullstory import JobStream
-    from tap_fullstory_imports.settings import Settings
-    from tap_fullstory_imports.singer.state import Bookmarks
-    from tap_fullstory_imports.singer.writer import Writer
+from tap_fullstory_imports.singer.state import Bookmarks
+from tap_fullstory_imports.singer.writer import TargetGoneError, Writer
 
 TICK_SECONDS = 1.0
 END_SECONDS = 10.0  # real ones: a target that takes nothing for so long is left alone
@@ -35,7 +30,7 @@ _SIGNALS = "SIGINT", "SIGTERM", "SIGHUP"
 
 
 class Run:
-    """Reads the jobs of some streams, and writes what comes of them.
+    """Reads the jobs of the selected streams, and writes their records.
 
     A round reads all jobs once, and makes no more tasks than jobs may be open. A job
     whose import still runs, or that was not read whole, is read again in the next one.
@@ -247,7 +242,7 @@ class Run:
                 except TargetGoneError as error:
                     self._stop(error)
                     return
-                means.report.keep_up(means.api.pause, means.api.sleepers)
+                means.report.keep_up(means.api.pause)
                 await asyncio.sleep(TICK_SECONDS)
 
 

@@ -5,15 +5,11 @@ Source: https://developer.fullstory.com/server/events/get-batch-import-job-detai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tap_fullstory_imports.fullstory import JobError, MissingJobError
+from tap_fullstory_imports.fullstory import JobError, JobStream, MissingJobError, Status
 from tap_fullstory_imports.reporting.words import bounded, many
 
-if TYPE_CHECKING:
-    from tap_fullstory_imports.fullstory import JobStream, Status
-
 LATER = "Run again later. If the error persists, contact Fullstory's support."
+CHANGED = "It changed while it was read. Run again when the import has ended."
 _OTHER_KINDS = {"events": ("users", "user_job_ids"), "users": ("events", "job_ids")}
 
 
@@ -33,7 +29,6 @@ class CountsError(AgainError):
     """
 
     def __init__(self, rows: int, numbers: str) -> None:
-        """Keep the numbers."""
         super().__init__(
             f"It is incomplete: {numbers}. The next run will read it again. To accept"
             " it as it is, set `count_mismatch` to `warn`."
@@ -72,14 +67,6 @@ def counts(stream: JobStream, total: int | None, reported: int) -> str:
     return (
         f"the pages report {said} and the status of the job reports {reported:,}"
         f" {stream.rows_are}"
-    )
-
-
-def changed(readings: int) -> AgainError:
-    """The answers tell of an import that still runs."""
-    return AgainError(
-        f"It changed while it was read, {many(readings, 'time')}. Run again when the"
-        " import has ended."
     )
 
 

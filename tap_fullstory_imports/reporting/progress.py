@@ -32,16 +32,10 @@ class Progress:
         """Start with nothing to do; `now` tells seconds."""
         self._logger, self._now, self._started = logger, now, now()
         self.jobs = self.rows = 0
-        self._done = self._shown_rows = 0
+        self._done = 0
         self._open: dict[str, float] = {}  # the share of each job that is being read
         self._bar = _bar() if _is_terminal() else None
         self._next = now() + (BAR_SECONDS if self._bar else LINE_SECONDS)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no row has been written since the last look."""
-        seen, self._shown_rows = self._shown_rows, self.rows
-        return seen == self.rows
 
     def note(self, job_id: str, rows: int, total: int | None) -> None:
         """Note how many rows of a job have been written, of how many."""

@@ -11,7 +11,7 @@ from tap_fullstory_imports.reporting.words import bounded, many, named
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
 LINE_SECONDS = 8.0
 MOST_JOB_LINES = 20  # a run with more jobs logs its overall progress only
@@ -145,24 +145,12 @@ class Report:
             self._next_waiting_line = self._now() + LINE_SECONDS
             self._logger.info("%s", text)
 
-    def keep_up(self, pause: float, sleepers: Mapping[str, float]) -> None:
-        """Show what is due.
-
-        Args:
-            pause: Seconds until the rate limit allows the next request.
-            sleepers: When the jobs that wait to try again will do so.
-        """
+    def keep_up(self, pause: float) -> None:
+        """Show what is due; the rate limit allows the next request after a pause."""
         self._show_repeated(self._now() - EQUAL_SECONDS)
         if pause > 1:
             text = f"Waiting for the rate limit: requests resume in {pause:.0f} s."
             self.waiting(text)
-        elif sleepers and self.progress.is_idle:
-            job_id, due = min(sleepers.items(), key=lambda item: item[1])
-            seconds = max(0.0, due - self._now())
-            self.waiting(
-                f"Waiting: the next request, for job {job_id}, is due in"
-                f" {seconds:.0f} s."
-            )
         self.progress.show()
 
     # After it

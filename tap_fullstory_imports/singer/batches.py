@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
+from singer_sdk import Stream
 from singer_sdk.singerlib.encoding.base import SingerMessageType
 from singer_sdk.singerlib.encoding.simple import Message
 
-from tap_fullstory_imports.fullstory import StopError
+from tap_fullstory_imports.fullstory import Row, StopError
 from tap_fullstory_imports.reporting.redaction import HIDDEN
 from tap_fullstory_imports.singer.records import json_lines
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from singer_sdk import Stream
-
-    from tap_fullstory_imports.fullstory import Row
-
+MOST_BYTES = 16 * 1024 * 1024  # of a file, compressed
 _LEVEL = 3  # of gzip: half the time of level 6, and nearly as small
 _GZIP = zlib.MAX_WBITS | 16
 
@@ -47,19 +44,21 @@ class File:
 
     Attributes:
         rows: How many records it holds.
+        bytes: Their size, compressed.
         jobs: The jobs of which it holds the last record.
     """
 
     def __init__(self) -> None:
-        """Start without a record."""
-        self.rows, self.jobs = 0, list[str]()
+        self.rows = self.bytes = 0
+        self.jobs: list[str] = []
         self._lines = zlib.compressobj(_LEVEL, wbits=_GZIP)
         self._parts: list[bytes] = []
 
     def add(self, records: list[Row]) -> None:
         """Add records."""
-        self._parts.append(self._lines.compress(json_lines(records)))
-        self.rows += len(records)
+        part = self._lines.compress(json_lines(records))
+        self._parts.append(part)
+        self.rows, self.bytes = self.rows + len(records), self.bytes + len(part)
 
     def content(self) -> list[bytes]:
         """The whole file; no record can be added after it."""
@@ -75,17 +74,17 @@ class BatchFiles:
     """
 
     def __init__(self, stream: Stream) -> None:
-        """Begin the first file.
-
-        Raises:
-            ValueError: If the stream has no `batch_config`.
-        """
-        config = stream.get_batch_config(stream.config)
-        if config is None:
-            raise ValueError("There is no `batch_config`.")
-        self._stream, self._storage = stream.name, config.storage
-        self._size = config.batch_size
-        self._name = f"{config.storage.prefix or ''}{stream.tap_name}--{stream.name}"
+        config: Any = stream.get_batch_config(stream.config)
+        self._stream, self._size = stream.name, config.batch_size
+        self._storage = storage = config.storage
+        if "://" not in storage.root:
+            # Of a plain path, the SDK's manifest encodes spaces and other letters, and
+            # the SDK's targets do not decode them.
+            path = Path(storage.root).absolute().as_posix()
+            storage.root = f"file:///{path.lstrip('/')}"
+        if storage.root.startswith("file:"):  # the prefix may name folders
+            storage.params = {"auto_mkdir": True, **storage.params}
+        self._name = f"{storage.prefix or ''}{stream.tap_name}--{stream.name}"
         self.open = File()
         self.being_stored: File | None = None
 
@@ -95,7 +94,7 @@ class BatchFiles:
             room = self._size - self.open.rows
             self.open.add(records[:room])
             records = records[room:]
-            if self.open.rows >= self._size:
+            if self.open.rows >= self._size or self.open.bytes >= MOST_BYTES:
                 yield self.take()
 
     def take(self) -> File:
@@ -129,5 +128,6 @@ class BatchFiles:
         root = re.sub("//[^/]*@", f"//{HIDDEN}@", self._storage.root)
         return (
             f"`batch_config`: no file can be written to {root} ({reason}). Check"
-            " `storage.root`, its permissions and its free space."
+            " `storage.root`, its permissions, and the free space there and in the"
+            " folder of temporary files (`TMPDIR`)."
         )

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
+from singer_sdk import Stream
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib import SchemaMessage, StateMessage
 
-from tap_fullstory_imports.fullstory import Thread
-from tap_fullstory_imports.singer.batches import BatchFiles
-from tap_fullstory_imports.singer.records import (
-    Records,
-    Written,
-    json_lines,
-    record_lines,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from singer_sdk import Stream
-
-    from tap_fullstory_imports.fullstory import Row
-    from tap_fullstory_imports.singer.batches import File
-    from tap_fullstory_imports.singer.state import Bookmarks
-    from tap_fullstory_imports.singer.writer import Writer
+from tap_fullstory_imports.fullstory import Row, Thread
+from tap_fullstory_imports.singer.batches import BatchFiles, File
+from tap_fullstory_imports.singer.records import Records, json_lines, record_lines
+from tap_fullstory_imports.singer.state import Bookmarks
+from tap_fullstory_imports.singer.writer import Writer
 
 BUFFER_BYTES = 256 * 1024
 BUFFER_SECONDS = 1.0
@@ -78,8 +66,11 @@ class Output:
                 )
                 self._add(json_lines([message.to_dict()]))
 
-    async def write(self, stream: Stream, rows: list[Row]) -> Written:
+    async def write(self, stream: Stream, rows: list[Row]) -> int:
         """Write rows of a stream; the rows may be changed for it.
+
+        Returns:
+            How many of the rows no filter left out.
 
         Raises:
             StopError: If the settings keep them from being written.

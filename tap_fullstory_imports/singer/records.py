@@ -6,45 +6,26 @@ a stream map or for flattening are decoded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+from singer_sdk import Stream
 from singer_sdk.contrib.msgspec import enc_hook
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib.json import serialize_json
 
-from tap_fullstory_imports.fullstory import StopError, decode
+from tap_fullstory_imports.fullstory import Row, StopError, decode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from singer_sdk import Stream
-    from singer_sdk.mapper import StreamMap
-
-    from tap_fullstory_imports.fullstory import Row
-
-    Path = tuple[str, ...]
+Path = tuple[str, ...]
 
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = ord("n")
 _STARTS = {"string": ord('"'), "object": ord("{")}
-
-
-@dataclass(frozen=True)
-class Written:
-    """What became of some rows.
-
-    Attributes:
-        rows: How many were written.
-        filtered: How many a filter left out.
-    """
-
-    rows: int = 0
-    filtered: int = 0
 
 
 class _Record(msgspec.Struct, tag_field="type", tag="RECORD"):
@@ -74,7 +55,6 @@ class Records:
     """Makes the records of one stream."""
 
     def __init__(self, stream: Stream) -> None:
-        """Take what the catalog selects and the settings change."""
         self._name = stream.name
         self._starts = _starts(stream.schema)
         self._selection = _selection(stream.schema, stream.mask)
@@ -88,19 +68,19 @@ class Records:
             for one in self._maps
         )
 
-    def of(self, rows: list[Row]) -> tuple[list[tuple[str, list[Row]]], Written]:
+    def of(self, rows: list[Row]) -> tuple[list[tuple[str, list[Row]]], int]:
         """Make records of rows, which may be changed for it.
 
         Returns:
             The records by the name that their stream has after the maps, and how many
-            rows have become records.
+            of the rows have become records: a filter leaves out the others.
         """
         for row in rows:
             self._conform(row)
             if self._selection:
                 _select(row, self._selection)
         if not self._is_mapped:
-            return [(self._name, rows)], Written(len(rows))
+            return [(self._name, rows)], len(rows)
         return self._mapped(
             [{name: decode(value) for name, value in row.items()} for row in rows]
         )
@@ -123,20 +103,14 @@ class Records:
             else:
                 row[name] = msgspec.Raw(b'{"value":%b}' % bytes(value))
 
-    def _mapped(
-        self, records: list[Row]
-    ) -> tuple[list[tuple[str, list[Row]]], Written]:
-        is_out = [False] * len(records)
-        made = []
+    def _mapped(self, records: list[Row]) -> tuple[list[tuple[str, list[Row]]], int]:
+        made, kept = [], set[int]()
         for stream_map in self._maps:
             mapped = [self._transformed(stream_map, record) for record in records]
-            is_out = [
-                was or one is not None for was, one in zip(is_out, mapped, strict=True)
-            ]
-            kept = [one for one in mapped if one is not None]
-            made.append((stream_map.stream_alias, kept))
-        rows = sum(is_out)
-        return made, Written(rows, len(records) - rows)
+            out = {place: one for place, one in enumerate(mapped) if one is not None}
+            made.append((stream_map.stream_alias, [*out.values()]))
+            kept |= out.keys()
+        return made, len(kept)
 
     def _transformed(self, stream_map: StreamMap, record: Row) -> Row | None:
         try:

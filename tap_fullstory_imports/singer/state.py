@@ -8,14 +8,12 @@ would come back. In memory it is a set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_fullstory_imports.settings.command_line import RESTART
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 COMPLETED_JOBS = "completed_jobs"
 
@@ -24,7 +22,6 @@ class StateError(ConfigValidationError):
     """A state can't be used."""
 
     def __init__(self, fault: str) -> None:
-        """Say what is wrong, and the way on."""
         sentence = f"The state can't be used: {fault}.{RESTART}"
         super().__init__("Unusable state", errors=[sentence])
 

@@ -1,4 +1,4 @@
-"""Whole lines to stdout, whoever reads them."""
+"""Writes whole lines to stdout, however slow the target is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class Writer(GenericSingerWriter[bytes, Message]):
     """Writes whole lines to stdout."""
 
     def __init__(self) -> None:
-        """Start with a reader of stdout, as far as one knows."""
         super().__init__()
         self._gone: str | None = None
         self._deadline: float | None = None
