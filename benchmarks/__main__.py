@@ -40,7 +40,8 @@ def main() -> None:
         "database": lambda: database.report(args.events, args.rounds),
     }
     for part in args.parts or PARTS:
-        about = f"Medians of {args.rounds}; {page.machine()}.\n\n"
+        rounds = "" if part == "limits" else f"; medians of {args.rounds}"
+        about = f"{page.machine()}{rounds}.\n\n"
         text = about + reports[part]()
         sys.stdout.write(text)
         if args.write:

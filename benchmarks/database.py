@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from benchmarks import measure
-from benchmarks.measure import RunError, Took, log
+from benchmarks import measure, programs
+from benchmarks.measure import RunError, Took
 from benchmarks.page import table
-from benchmarks.programs import PEERS, install, python_of
+from benchmarks.programs import PARALLEL, in_turn, write_inputs
 from tests.postgres_server import DATABASE, PASSWORD, USER, Postgres
 from tests.project import TAP, Project, batches_in, blocks, filled_in
 from tests.stand_in import Job, StandIn
 
 _JOBS, _PAGE_SIZE, _WARM_UP_ROWS = 10, 1_000, 100
 _SHARDED = "Side by side on one machine"  # the heading of the documented commands
-_PARALLEL = {
-    "EXTRACT__WORKERS": "4",
+_PARALLEL = PARALLEL | {
     "NORMALIZE__WORKERS": "2",
     "LOAD__WORKERS": "20",
     # dlt normalizes and loads only whole files side by side.
@@ -31,76 +29,48 @@ _PARALLEL = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way into the database.
+class Way(programs.Program):
+    """A way into the database; one without words is this tap, run by Meltano.
 
     Attributes:
-        label: Its name in the table.
-        environment: The peer's; empty: this tap, by Meltano.
-        words: The peer's program and its options.
-        settings: Its environment variables.
         jobs: How many jobs it loads; fewer where it is slow.
         shards: How many processes of this tap share the jobs.
-        is_batch: The tap writes files and BATCH messages.
+        is_batch: This tap writes files and BATCH messages.
     """
 
-    label: str
-    environment: str = ""
-    words: tuple[str, ...] = ()
-    settings: dict[str, str] = field(default_factory=dict, hash=False)
     jobs: int = _JOBS
     shards: int = 1
     is_batch: bool = False
 
-    @property
-    def different(self) -> str:
-        """The columns that only one event has in common."""
-        job = "_jobs_job_id" if self.environment == "dlt" else "job_id"
-        return f'({job}, "timestamp")'
 
-
-_DLT = ("dlt_rest_api.py", "--database")
+_DLT = f"{programs.DLT} --database {{database}}"
+_PYAIRBYTE = "{peers}/pyairbyte_load.py {folder}/config.json {folder}/cache {database}"
 _WAYS = (
-    Way("This tap"),
-    Way("This tap, two shards", shards=2),
-    Way("This tap, BATCH", is_batch=True),
-    Way("This tap, BATCH, two shards", shards=2, is_batch=True),
-    Way("dlt", "dlt", _DLT),
-    Way("dlt, parallel", "dlt", (*_DLT[:1], "--parallel", *_DLT[1:]), _PARALLEL),
-    Way("PyAirbyte", "pyairbyte", ("pyairbyte_load.py",), jobs=2),
+    Way("This tap", ""),
+    Way("This tap, two shards", "", shards=2),
+    Way("This tap, BATCH", "", is_batch=True),
+    Way("This tap, BATCH, two shards", "", shards=2, is_batch=True),
+    Way("dlt", _DLT, "dlt"),
+    Way("dlt, parallel", f"{_DLT} --parallel", "dlt", _PARALLEL),
+    Way("PyAirbyte", _PYAIRBYTE, "pyairbyte", jobs=2),
 )
 
 
 def report(events: int, rounds: int) -> str:
-    """Load in all ways in turn, after a warm-up; return the table.
-
-    A way that fails is a line in the table.
-    """
-    took = defaultdict[str, list[Took]](list)
+    """Load in all ways in turn, after a warm-up on a few rows; return the table."""
     failures: dict[str, str] = {}
+    rows = events // _JOBS
     with TemporaryDirectory() as name, Postgres() as postgres:
         bench = _Bench(Path(name), postgres)
-        for number in range(rounds + 1):
-            rows = events // _JOBS if number else _WARM_UP_ROWS
-            for way in _WAYS:
-                if way.label in failures:
-                    continue
-                try:
-                    one = bench.load(way, rows)
-                except RunError as error:
-                    failures[way.label] = str(error)
-                    log(f"{way.label}: {error}")
-                else:
-                    log(f"{number}/{rounds} {way.label}: {one}")
-                    took[way.label] += [one] if number else []
+        in_turn(_WAYS, 1, failures, partial(bench.load, _WARM_UP_ROWS))
+        took = in_turn(_WAYS, rounds, failures, partial(bench.load, rows))
     lines = []
     for way in _WAYS:
-        count = way.jobs * (events // _JOBS)
         cells = f"failed: {failures.get(way.label)}||"
-        if way.label not in failures:
+        if way.label in took:
             seconds, cpu, *_ = map(median, zip(*took[way.label], strict=True))
-            cells = f"{seconds:.1f}|{count / seconds:,.0f}|{cpu:.1f}"
-        lines.append(f"{way.label}|{count:,}|{cells}")
+            cells = f"{seconds:.1f}|{way.jobs * rows / seconds:,.0f}|{cpu:.1f}"
+        lines.append(f"{way.label}|{way.jobs * rows:,}|{cells}")
     return table("program|events|seconds|events a second|CPU seconds", lines, texts=1)
 
 
@@ -108,11 +78,11 @@ class _Bench:
     """A Meltano project, and the database that all load into."""
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
-        self._folder, self._postgres = folder, postgres
-        self._project = Project(folder / "project")
+        self._postgres = postgres
+        self._project = Project(folder)
 
-    def load(self, way: Way, rows: int) -> Took:
-        """Load jobs of so many events into a new table; every event must be there once.
+    def load(self, rows: int, way: Way) -> Took:
+        """Load jobs of so many events into a new table; each must be there once.
 
         The command that makes the tables for shards runs before the clock starts, as it
         runs once in the life of a pipeline.
@@ -120,18 +90,18 @@ class _Bench:
         self._postgres.execute("drop schema if exists fullstory cascade")
         ids = [f"job-{number:05}" for number in range(way.jobs)]
         jobs = [Job(each, generate=rows, page_size=_PAGE_SIZE) for each in ids]
-        with StandIn(*jobs) as api:
+        with TemporaryDirectory() as name, StandIn(*jobs) as api:
             api.encode()
+            folder = Path(name)
+            settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ids}
+            write_inputs(folder, settings | {"concurrency": 4})
+            (self._project.path / "job-ids.txt").write_text("\n".join(ids))
             if way.shards > 1:
-                self._run(blocks(_SHARDED, "sh")[0], way, api, ids)
-            if way.environment:
-                install(way.environment)
-                command = self._peer(way, api, ids)
-            else:
-                command = self._pipeline(way)
-            took = self._run(command, way, api, ids)
+                self._run(blocks(_SHARDED, "sh")[0], way, folder, api)
+            took = self._run(self._command(way, folder), way, folder, api)
+        job = "_jobs_job_id" if way.environment == "dlt" else "job_id"
         query = (
-            f"select count(*) as a, count(distinct {way.different}) as b"  # noqa: S608 - names
+            f'select count(*) as a, count(distinct ({job}, "timestamp")) as b'  # noqa: S608 - names
             " from fullstory.imported_events"
         )
         (found,) = self._postgres.query(query)
@@ -139,9 +109,20 @@ class _Bench:
             raise RunError(f"rows and different rows: {found}")
         return took
 
-    def _run(self, command: str, way: Way, api: StandIn, ids: list[str]) -> Took:
-        (self._project.path / "job-ids.txt").write_text("\n".join(ids))
-        batches = batches_in(self._new_folder()) if way.is_batch else {}
+    def _command(self, way: Way, folder: Path) -> str:
+        """Return a peer's command, or the documented one for so many shards."""
+        place = f"127.0.0.1:{self._postgres.port}/{DATABASE}"
+        database = f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{place}"
+        again = "--full-refresh --force"
+        if way.words:
+            return shlex.join(way.command(folder, database=database))
+        if way.shards == 1:
+            return f"meltano --environment=prod run {again} {TAP} target-postgres"
+        command = filled_in(blocks(_SHARDED, "sh")[1], {"SHARDS": str(way.shards)})
+        return command.replace(" el ", f" el {again} ")
+
+    def _run(self, command: str, way: Way, folder: Path, api: StandIn) -> Took:
+        path = self._project.path
         environment = self._project.environment(
             TAP_FULLSTORY_IMPORTS_API_KEY=api.api_key,
             TAP_FULLSTORY_IMPORTS_API_URL=api.url,
@@ -151,31 +132,7 @@ class _Bench:
             DO_NOT_TRACK="1",
             AIRBYTE_OFFLINE_MODE="1",
             **self._postgres.settings,
-            **batches,
+            **(batches_in(folder / "batches") if way.is_batch else {}),
             **way.settings,
         )
-        shell = ["/bin/sh", "-euc", command]
-        return measure.run(shell, self._project.path, self._folder, environment)
-
-    @staticmethod
-    def _pipeline(way: Way) -> str:
-        """Return the documented command, for one process or for several."""
-        again = "--full-refresh --force"
-        if way.shards == 1:
-            return f"meltano --environment=prod run {again} {TAP} target-postgres"
-        command = blocks(_SHARDED, "sh")[1]
-        command = filled_in(command, {"SHARDS": str(way.shards)})
-        return command.replace(" el ", f" el {again} ")
-
-    def _peer(self, way: Way, api: StandIn, ids: list[str]) -> str:
-        program, *options = way.words
-        settings = self._folder / "config.json"
-        content = {"api_key": api.api_key, "api_url": api.url, "job_ids": ids}
-        settings.write_text(json.dumps(content | {"concurrency": 4}), encoding="utf-8")
-        place = f"127.0.0.1:{self._postgres.port}/{DATABASE}"
-        database = f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{place}"
-        words = [python_of(way.environment), PEERS / program, settings]
-        return shlex.join([*map(str, [*words, self._new_folder()]), *options, database])
-
-    def _new_folder(self) -> Path:
-        return Path(mkdtemp(dir=self._folder))
+        return measure.run(["/bin/sh", "-euc", command], path, folder, environment)

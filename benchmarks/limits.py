@@ -29,37 +29,28 @@ def report(taps: Iterable[Program]) -> str:
     429 answers come at random, there is no limit. The first share then compares the
     speed with that of a client that only pauses.
     """
-    limits: dict[str, MakeLimiter] = {
-        **LIMITERS,
-        "10 % at random": partial(Shared, 0.1),
-    }
     rows = []
-    for name, make in limits.items():
+    path = "tap_fullstory_imports/fullstory/pace.py"
+    paces = {tap.label: runpy.run_path(str(tap.root / path))["Pace"] for tap in taps}
+    for name, make in (LIMITERS | {"10 % at random": partial(Shared, 0.1)}).items():
         for asked in ("yes", "no"):
             limiter = partial(make, retry_after=asked == "yes")
-            for tap in taps:
-                cells = [
-                    _cell(limiter, _pace(tap), *each) for each in _CLIENTS.values()
-                ]
-                rows.append("|".join([name, asked, tap.label, *cells]))
+            for label, pace in paces.items():
+                cells = [_cell(limiter, pace, *each) for each in _CLIENTS.values()]
+                rows.append("|".join([name, asked, label, *cells]))
     return table("|".join(["limit|Retry-After|program", *_CLIENTS]), rows, texts=3)
 
 
-def _pace(tap: Program) -> type[Pace]:
-    path = tap.root / "tap_fullstory_imports" / "fullstory" / "pace.py"
-    pace: type[Pace] = runpy.run_path(str(path))["Pace"]
-    return pace
-
-
 def _cell(limiter: MakeLimiter, pace: type[Pace], *clients: int) -> str:
-    runs, unpaced = (
-        [
-            Simulation(limiter, *clients, seed=seed, pace=each).run(_REQUESTS)
-            for seed in _SEEDS
-        ]
-        for each in (pace, Unpaced)
-    )
+    runs = [_run(limiter, pace, clients, seed) for seed in _SEEDS]
     used = mean(run.used for run in runs)
     if not used:  # no limit
+        unpaced = [_run(limiter, Unpaced, clients, seed) for seed in _SEEDS]
         used = sum(run.now for run in unpaced) / sum(run.now for run in runs)
     return f"{used:.0%}, {mean(run.refused_share for run in runs):.1%}"
+
+
+def _run(
+    limiter: MakeLimiter, pace: type[Pace], clients: tuple[int, ...], seed: int
+) -> Simulation:
+    return Simulation(limiter, *clients, seed=seed, pace=pace).run(_REQUESTS)

@@ -10,15 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.console import Console
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LIMIT_SECONDS = 900.0
 _SAMPLE_SECONDS = 0.02
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-log = Console(stderr=True).log
 
 
 class RunError(Exception):
@@ -46,8 +43,6 @@ def run(
 ) -> Took:
     """Run a command; its output goes to files in a folder.
 
-    `ru_maxrss` would include the memory of this process.
-
     Raises:
         RunError: If the exit code is not 0.
     """
@@ -58,18 +53,19 @@ def run(
         process = subprocess.Popen(  # noqa: S603 - one of the benchmarks' own
             command, cwd=cwd, env=environment, stdout=output, stderr=errors
         )
-        descriptor, status = os.pidfd_open(process.pid), Path(f"/proc/{process.pid}")
-        while not select.select([descriptor], [], [], _SAMPLE_SECONDS)[0]:
-            found = _PEAK.search((status / "status").read_text())
+        end, status = os.pidfd_open(process.pid), Path(f"/proc/{process.pid}/status")
+        # `ru_maxrss` would include the memory of this process.
+        while not select.select([end], [], [], _SAMPLE_SECONDS)[0]:
+            found = _PEAK.search(status.read_text())
             peak = int(found[1]) if found else peak
             if time.perf_counter() - started > LIMIT_SECONDS:
                 process.kill()
         seconds = time.perf_counter() - started
-        os.close(descriptor)
+        os.close(end)
         _, code, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode:
-        lines = stderr.read_text(encoding="utf-8", errors="replace").splitlines()
-        last = lines[-1] if lines else "no message"
-        raise RunError(f"exit code {process.returncode}: {last[:200]}")
+        text = f"\n{stderr.read_text(errors='replace')}".rstrip()
+        last = text.rpartition("\n")[2][:200]
+        raise RunError(f"exit code {process.returncode}: {last}")
     return Took(seconds, usage.ru_utime + usage.ru_stime, peak * 1024 / 1e6)

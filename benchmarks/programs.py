@@ -1,20 +1,25 @@
-"""The programs that are measured, and how each one is installed and started."""
+"""The programs that are measured: how each one is installed, started and timed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import tomllib
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.measure import RunError, log
+from rich.console import Console
+
+from benchmarks.measure import RunError, Took
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parent.parent
-PEERS = Path(__file__).parent / "peers"
+LOG = Console(stderr=True, markup=False)
 
 
 @dataclass(frozen=True)
@@ -25,143 +30,116 @@ class Program:
         label: Its name in the tables.
         words: The arguments of its interpreter. ``{folder}`` is the folder of the run,
             ``{peers}`` that of the peers, ``{bin}`` that of the interpreter.
-        environment: Where it is installed; empty: where this program runs.
-        root: Where it is started, for this tap the checkout that is measured.
+        environment: Where a peer is installed; empty: where this program runs.
         settings: Its environment variables.
+        root: Where it is started, for this tap the checkout that is measured.
     """
 
     label: str
-    words: tuple[str, ...]
+    words: str
     environment: str = ""
-    root: Path = ROOT
     settings: dict[str, str] = field(default_factory=dict, hash=False)
+    root: Path = ROOT
 
-    def command(self, folder: Path) -> list[str]:
+    def command(self, folder: Path, **more: str) -> list[str]:
         """Return the command line for a run in a folder."""
-        python = python_of(self.environment)
-        values = {"folder": folder, "peers": PEERS, "bin": python.parent}
-        return [str(python), *(each.format(**values) for each in self.words)]
+        python = Path(sys.executable)
+        if self.environment:
+            python = ROOT / ".venv" / "bench" / self.environment / "bin" / "python"
+        names = {"folder": folder, "peers": ROOT / "benchmarks/peers", **more}
+        words = [each.format(bin=python.parent, **names) for each in self.words.split()]
+        return [str(python), *words]
 
 
-CONFIG = "{folder}/config.json"
-DLT = ("{peers}/dlt_rest_api.py", CONFIG, "{folder}/dlt")
-TAP = Program(
-    "This tap",
-    (
-        *("-m", "tap_fullstory_imports", "--config", CONFIG),
-        *("--catalog", "{folder}/catalog.json"),
-    ),
+P = TypeVar("P", bound=Program)
+_CONFIG = "--config {folder}/config.json"
+DLT = "{peers}/dlt_rest_api.py {folder}/config.json {folder}/dlt"
+_AIRBYTE = (
+    f"{{bin}}/source-declarative-manifest read {_CONFIG}"
+    " --catalog {peers}/airbyte_catalog.json --manifest-path {peers}/airbyte.yaml"
 )
+TAP = Program(
+    "This tap", f"-m tap_fullstory_imports {_CONFIG} --catalog {{folder}}/catalog.json"
+)
+PARALLEL = {"EXTRACT__WORKERS": "4"}
 ALL_PEERS = {
-    "loop": Program(
-        "Plain loop, msgspec", ("{peers}/loop.py", CONFIG, "msgspec"), "loops"
-    ),
-    "loop-json": Program(
-        "Plain loop, json", ("{peers}/loop.py", CONFIG, "json"), "loops"
-    ),
+    "loop": Program("Plain loop", "{peers}/loop.py {folder}/config.json", "loops"),
     "template": Program(
-        "Tap of the SDK's template",
-        ("{peers}/template_tap.py", "--config", CONFIG),
-        "template",
+        "SDK template's tap", f"{{peers}}/template_tap.py {_CONFIG}", "template"
     ),
-    "dlt": Program("dlt, extract step", DLT, "dlt"),
-    "dlt-parallel": Program(
-        "dlt, extract step, parallelized",
-        (*DLT, "--parallel"),
-        "dlt",
-        settings={"EXTRACT__WORKERS": "4"},
-    ),
-    "airbyte": Program(
-        "Airbyte low-code source",
-        (
-            *("{bin}/source-declarative-manifest", "read", "--config", CONFIG),
-            *("--catalog", "{folder}/airbyte.json"),
-            *("--manifest-path", "{peers}/airbyte.yaml"),
-        ),
-        "airbyte",
-    ),
-}
-_AIRBYTE_STREAM = {
-    "stream": {
-        "name": "imported_events",
-        "json_schema": {},
-        "supported_sync_modes": ["full_refresh"],
-    },
-    "sync_mode": "full_refresh",
-    "destination_sync_mode": "overwrite",
+    "dlt": Program("dlt", DLT, "dlt"),
+    "dlt-parallel": Program("dlt, parallel", f"{DLT} --parallel", "dlt", PARALLEL),
+    "airbyte": Program("Airbyte", _AIRBYTE, "airbyte"),
 }
 
 
 def checkout(path: Path) -> Program:
     """Return the tap of another checkout; its commit is its label."""
-    commit = subprocess.check_output(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - the user's own
-        cwd=path,
-        text=True,
-    )
+    command = ["git", "-C", str(path), "describe", "--always", "--dirty"]
+    commit = subprocess.check_output(command, text=True)  # noqa: S603 - git
     return replace(TAP, label=commit.strip(), root=path.resolve())
 
 
-def python_of(environment: str) -> Path:
-    """Return the interpreter of an environment."""
-    if not environment:
-        return Path(sys.executable)
-    return ROOT / ".venv" / "bench" / environment / "bin" / "python"
+def in_turn(
+    programs: Sequence[P],
+    rounds: int,
+    failures: dict[str, str],
+    run: Callable[[P], Took],
+) -> dict[str, list[Took]]:
+    """Run the programs in turn, round by round, but for peers that have failed.
+
+    Raises:
+        RunError: If this tap or another checkout of it fails.
+    """
+    took = defaultdict[str, list[Took]](list)
+    for number in range(rounds):
+        for program in programs:
+            if program.label in failures:
+                continue
+            try:
+                _install(program.environment)
+                one = run(program)
+            except RunError as error:
+                if not program.environment:
+                    raise
+                failures[program.label] = str(error)
+                took.pop(program.label, None)
+                LOG.log(f"{program.label}: {error}")
+            else:
+                took[program.label].append(one)
+                LOG.log(f"{number + 1}/{rounds} {program.label}: {one.seconds:.2f} s")
+    return took
 
 
 @cache
-def install(environment: str) -> None:
-    """Make a peer's environment, with the versions in `requirements/pyproject.toml`.
-
-    Raises:
-        RunError: If it can't be made.
-    """
-    text = (ROOT / "requirements" / "pyproject.toml").read_text(encoding="utf-8")
-    packages = tomllib.loads(text)["dependency-groups"][f"bench-{environment}"]
-    python = python_of(environment)
-    folder, wanted = python.parent.parent, f"{sys.version}\n{packages}"
-    done = folder / "installed.txt"
-    if done.is_file() and done.read_text() == wanted:
-        return
-    log(f"install {environment}")
-    uv = str(Path(sys.executable).parent / "uv")
-    for command in (
-        [uv, "venv", "--clear", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--python", str(python), *packages],
-    ):
-        result = subprocess.run(  # noqa: S603 - uv
-            command, capture_output=True, text=True, check=False
+def _install(environment: str) -> None:
+    """Make a peer's environment."""
+    if environment:
+        command = ["make", "--silent", f".venv/bench/{environment}/ready"]
+        result = subprocess.run(  # noqa: S603 - make
+            command, cwd=ROOT, capture_output=True, text=True, check=False
         )
         if result.returncode:
             raise RunError(f"can't be installed: {result.stderr.strip()[-200:]}")
-    done.write_text(wanted)
 
 
 def write_inputs(
-    folder: Path, settings: dict[str, Any], program: Program = TAP, *, is_whole: bool
+    folder: Path, settings: object, root: Path = ROOT, *, is_whole: bool = False
 ) -> None:
-    """Write the files that programs read.
+    """Write the settings file, and the catalog of a checkout.
 
-    Args:
-        folder: Where they are written.
-        settings: The content of the settings file.
-        program: Which checkout's catalog is written.
-        is_whole: Keep the default streams; otherwise imported events alone.
+    Unless `is_whole`, imported events are the only stream.
     """
-    catalog = json.loads(_catalog(program.root))
+    catalog = json.loads(_catalog(root))
     for stream in catalog["streams"]:
         if not is_whole and stream["tap_stream_id"] != "imported_events":
             (top,) = (each for each in stream["metadata"] if not each["breadcrumb"])
             top["metadata"]["selected"] = False
-    for name, content in {
-        "config.json": settings,
-        "catalog.json": catalog,
-        "airbyte.json": {"streams": [_AIRBYTE_STREAM]},
-    }.items():
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    (folder / "catalog.json").write_text(json.dumps(catalog), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 @cache
 def _catalog(root: Path) -> bytes:
     command = [sys.executable, "-m", "tap_fullstory_imports", "--discover"]
-    return subprocess.check_output(command, cwd=root)  # noqa: S603 - the interpreter
+    return subprocess.check_output(command, cwd=root, stderr=subprocess.DEVNULL)  # noqa: S603 - the tap

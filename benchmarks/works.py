@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gzip
-from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from benchmarks import measure
-from benchmarks.measure import RunError, Took, log
+from benchmarks.measure import RunError, Took
 from benchmarks.page import chart, table
-from benchmarks.programs import TAP, Program, install, write_inputs
+from benchmarks.programs import LOG, TAP, Program, in_turn, write_inputs
 from tests.stand_in import Job, StandIn
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ class Work:
     is_whole: bool = False
     is_common: bool = False
 
-    @property
-    def rows(self) -> int:
-        """How many events a job has."""
-        return self.pages * self.page_size
-
 
 WORKS = {
     "events": Work("200,000 events", 10, 20, 1_000, is_common=True),
@@ -65,17 +60,8 @@ def report(works: Iterable[Work], programs: Sequence[Program], rounds: int) -> s
     """Measure programs in turn; return a table, and a chart of the first work.
 
     A peer that fails is a line in the table.
-
-    Raises:
-        RunError: If this tap or another checkout of it fails.
     """
     failures: dict[str, str] = {}
-    for program in programs:
-        try:
-            if program.environment:
-                install(program.environment)
-        except RunError as error:
-            failures[program.label] = str(error)
     _measure(_WARM_UP, programs, 1, failures)
     rows, bars = [], dict[str, float]()
     for work in works:
@@ -84,8 +70,7 @@ def report(works: Iterable[Work], programs: Sequence[Program], rounds: int) -> s
         bars = bars or middles
         for label, runs in found.items():
             seconds, cpu, peak, requests = map(median, zip(*runs, strict=True))
-            least, most = min(runs).seconds, max(runs).seconds
-            cells = f"{seconds:.2f}|{least:.2f}, {most:.2f}"
+            cells = f"{seconds:.2f}|{min(runs).seconds:.2f}, {max(runs).seconds:.2f}"
             cells += f"|{seconds / middles[TAP.label]:.2f}|{cpu:.2f}|{peak:.0f}"
             rows.append(f"{work.label}|{label}|{cells}|{requests:,.0f}")
     rows += [f"all|{label}|failed: {failures[label]}|||||" for label in failures]
@@ -95,56 +80,45 @@ def report(works: Iterable[Work], programs: Sequence[Program], rounds: int) -> s
 def _measure(
     work: Work, programs: Sequence[Program], rounds: int, failures: dict[str, str]
 ) -> dict[str, list[Took]]:
-    """Run the programs that have not failed in turn, round by round."""
-    took = defaultdict[str, list[Took]](list)
-    ids = [f"job-{number:05}" for number in range(work.jobs)]
-    jobs = [Job(each, generate=work.rows, page_size=work.page_size) for each in ids]
+    LOG.log(work.label)
+    rows = work.pages * work.page_size
+    jobs = [
+        Job(f"job-{number:05}", generate=rows, page_size=work.page_size)
+        for number in range(work.jobs)
+    ]
     with StandIn(*jobs, latency=work.latency) as api:
         api.encode()
-        for number in range(rounds):
-            for program in programs:
-                if program.label in failures:
-                    continue
-                try:
-                    one = _run(work, program, api, ids)
-                except RunError as error:
-                    if not program.environment:
-                        raise
-                    failures[program.label] = str(error)
-                    took.pop(program.label, None)
-                    log(f"{program.label}: {error}")
-                else:
-                    took[program.label].append(one)
-                    log(f"{number + 1}/{rounds} {work.label}: {program.label}: {one}")
-    return took
+        settings = {
+            "api_key": api.api_key,
+            "api_url": api.url,
+            "job_ids": [job.job_id for job in jobs],
+            "concurrency": work.concurrency,
+        }
+        run = partial(_run, work, api, settings)
+        return in_turn(programs, rounds, failures, run)
 
 
-def _run(work: Work, program: Program, api: StandIn, ids: list[str]) -> Took:
+def _run(
+    work: Work, api: StandIn, settings: dict[str, object], program: Program
+) -> Took:
     """Run a program once; every event must be in its output."""
     api.clear()
-    settings = {
-        "api_key": api.api_key,
-        "api_url": api.url,
-        "job_ids": ids,
-        "concurrency": work.concurrency,
-    }
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_inputs(folder, settings, program, is_whole=work.is_whole)
-        took = measure.run(
-            program.command(folder), program.root, folder, program.settings
-        )
-        found = _rows(folder)
-    if found != work.jobs * work.rows:
-        raise RunError(f"it wrote {found:,} rows")
+        write_inputs(folder, settings, program.root, is_whole=work.is_whole)
+        command = program.command(folder)
+        took = measure.run(command, program.root, folder, program.settings)
+        rows = _rows(folder)
+    if rows != work.jobs * work.pages * work.page_size:
+        raise RunError(f"it wrote {rows:,} rows")
     return took._replace(requests=len(api.requests))
 
 
 def _rows(folder: Path) -> int:
-    """Count the events that a program has written, line by line to save memory."""
-    with (folder / "stdout").open("rb") as lines:
-        found = sum(line.count(_ROW) for line in lines)
-    for path in folder.glob("dlt/**/*.typed-jsonl.gz"):
-        with gzip.open(path) as lines:
+    """Count the events that a program has written."""
+    found = 0
+    for path in (folder / "stdout", *folder.glob("dlt/**/*.typed-jsonl.gz")):
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rb") as lines:
             found += sum(line.count(_ROW) for line in lines)
     return found

@@ -4,8 +4,6 @@ With a database it loads and merges the events. Without one it only extracts the
 files in the folder.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from itertools import count
@@ -24,26 +22,21 @@ def main() -> None:
     parser.add_argument("--database")
     parser.add_argument("--parallel", action="store_true", help="jobs side by side")
     args = parser.parse_args()
-    settings = json.loads(args.settings.read_text(encoding="utf-8"))
-    ids = [{"job_id": job_id} for job_id in settings["job_ids"]]
-    events: dict[str, Any] = {
+    settings, numbers = json.loads(args.settings.read_bytes()), count()
+
+    def number(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "event_index": next(numbers)}
+
+    path = "v2/events/batch/{resources.jobs.job_id}/imports"
+    events = {
         "name": "imported_events",
-        "endpoint": {
-            "path": "v2/events/batch/{resources.jobs.job_id}/imports",
-            "data_selector": "results",
-        },
+        "endpoint": {"path": path, "data_selector": "results"},
         "include_from_parent": ["job_id"],
         "parallelized": args.parallel,
+        "processing_steps": [{"map": number}],
+        "primary_key": ["_jobs_job_id", "event_index"],
+        "write_disposition": "merge",
     }
-    if args.database:
-        numbers = count()
-
-        def number(row: dict[str, Any]) -> dict[str, Any]:
-            return {**row, "event_index": next(numbers)}
-
-        events["processing_steps"] = [{"map": number}]
-        events["primary_key"] = ["_jobs_job_id", "event_index"]
-        events["write_disposition"] = "merge"
     client = {
         "base_url": settings["api_url"],
         "headers": {"Authorization": f"Basic {settings['api_key']}"},
@@ -53,20 +46,18 @@ def main() -> None:
             "cursor_param": "page_token",
         },
     }
-    jobs = dlt.resource([ids], name="jobs")
-    source = rest_api_source(
-        {"client": client, "resources": [jobs, events]}, max_table_nesting=0
-    )
-    if not args.database:
-        dlt.pipeline("benchmark", pipelines_dir=args.folder).extract(source)
-        return
+    ids = [{"job_id": job_id} for job_id in settings["job_ids"]]
+    resources = [dlt.resource([ids], name="jobs"), events]
+    config = {"client": client, "resources": resources}
+    source = rest_api_source(config, max_table_nesting=0)
     pipeline = dlt.pipeline(
-        "benchmark",
-        pipelines_dir=args.folder,
-        destination=dlt.destinations.postgres(args.database),
-        dataset_name="fullstory",
+        "benchmark", pipelines_dir=args.folder, dataset_name="fullstory"
     )
-    pipeline.run(source.with_resources("imported_events"))
+    if args.database:
+        database = dlt.destinations.postgres(args.database)
+        pipeline.run(source.with_resources("imported_events"), destination=database)
+    else:
+        pipeline.extract(source)
 
 
 if __name__ == "__main__":  # dlt's workers import this file
