@@ -98,7 +98,7 @@ load: setup
 # Installs all that development and the pipeline into PostgreSQL need.
 setup: .meltano/ready
 
-# Measures the tap beside its peers and writes docs/speed.md; takes more than an hour.
+# Measures the tap beside its peers and writes docs/speed.md.
 # BENCH='tap --checkout PATH' measures the tap alone, beside another checkout.
 bench: setup
 	$(BIN)/python -m benchmarks --write $(BENCH)
