@@ -21,7 +21,7 @@ EXAMPLES ?= 1000
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 
 .PHONY: test quick fast environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos \
-	fault-search fuzz demo psql load setup bench bench-targets dist lock plugin dbt-models clean
+	fault-search fuzz demo psql load setup bench dist lock plugin dbt-models clean
 
 # The tests mostly wait, so there are more processes than cores.
 test: .venv/ready
@@ -98,9 +98,10 @@ load: setup
 # Installs all that development and the pipeline into PostgreSQL need.
 setup: .meltano/ready
 
-# Measures the tap beside its peers; takes three quarters of an hour.
-bench: .venv/ready
-	$(BIN)/python -m benchmarks
+# Measures the tap beside its peers and writes docs/speed.md.
+# BENCH='tap --checkout PATH' measures the tap alone, beside another checkout.
+bench: setup
+	$(BIN)/python -m benchmarks --write $(BENCH)
 
 # Ends the tap by signals at random moments; 200 trials take ten minutes.
 chaos: .venv/ready
@@ -109,10 +110,6 @@ chaos: .venv/ready
 # Looks for faults of the API that lose a row; 1,000 examples take ten minutes.
 fault-search: .venv/ready
 	FAULT_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -p no:logging tests/test_fault_search.py
-
-# Measures how fast events get into a database, beside dlt and PyAirbyte; takes half an hour.
-bench-targets: setup .meltano/loaders/ready
-	$(BIN)/python -m benchmarks.targets
 
 # Writes the tap's definition in plugins/, .env.example, and the settings in the README.
 plugin: .venv/ready
@@ -198,6 +195,11 @@ clean:
 .venv/dbt-snowflake/ready: .venv/pinned requirements/pyproject.toml
 	@echo 'Setting up dbt with an emulator of Snowflake.'
 	@$(call environment,.venv/dbt-snowflake,--group requirements/pyproject.toml:dbt-snowflake)
+	@touch $@
+
+# A program that the benchmarks compare with the tap.
+.venv/bench/%/ready: .venv/pinned requirements/pyproject.toml
+	@$(call environment,.venv/bench/$*,--group requirements/pyproject.toml:bench-$*)
 	@touch $@
 
 .venv/airflow/ready: .venv/pinned requirements/pyproject.toml

@@ -1,1 +1,1 @@
-"""Measures this tap beside what a user would take instead: ``python -m benchmarks``."""
+"""Measures the tap: beside its peers, another checkout, and a simulated rate limit."""

@@ -1,166 +1,145 @@
-"""The programs that are measured: what they are called, and how each is started."""
+"""The programs that are measured: how each one is installed, started and timed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import tomllib
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent
-ENVIRONMENTS = ROOT / ".venv" / "bench"
+from rich.console import Console
 
-_AIRBYTE_CATALOG = {
-    "streams": [
-        {
-            "stream": {
-                "name": "imported_events",
-                "json_schema": {},
-                "supported_sync_modes": ["full_refresh"],
-            },
-            "sync_mode": "full_refresh",
-            "destination_sync_mode": "overwrite",
-        }
-    ]
-}
+from benchmarks.measure import RunError, Took
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-class InstallError(Exception):
-    """An environment could not be made."""
+ROOT = Path(__file__).parent.parent
+LOG = Console(stderr=True, markup=False)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A program that reads the jobs of a file of settings.
+    """A program that reads the jobs of a settings file.
 
     Attributes:
         label: Its name in the tables.
-        environment: Where it is installed; None: where this program runs.
-        arguments: Of the interpreter there. ``{folder}`` is the folder of the run,
-            which holds its settings; ``{here}`` is this one, ``{bin}`` the one of the
-            environment's programs.
-        is_concurrent: Whether it reads as many jobs at once as it is told to.
+        words: The arguments of its interpreter. ``{folder}`` is the folder of the run,
+            ``{peers}`` that of the peers, ``{bin}`` that of the interpreter.
+        environment: Where a peer is installed; empty: where this program runs.
+        settings: Its environment variables.
+        root: Where it is started, for this tap the checkout that is measured.
     """
 
     label: str
-    environment: str | None
-    arguments: tuple[str, ...]
-    is_concurrent: bool = False
+    words: str
+    environment: str = ""
+    settings: dict[str, str] = field(default_factory=dict, hash=False)
+    root: Path = ROOT
 
-    def command(self, folder: Path) -> list[str]:
-        """The command line for a run in a folder."""
-        python = python_of(self.environment) if self.environment else sys.executable
-        values = {"folder": folder, "here": HERE, "bin": Path(python).parent}
-        return [str(python), *(each.format(**values) for each in self.arguments)]
+    def command(self, folder: Path, **more: str) -> list[str]:
+        """Return the command line for a run in a folder."""
+        python = Path(sys.executable)
+        if self.environment:
+            python = ROOT / ".venv" / "bench" / self.environment / "bin" / "python"
+        names = {"folder": folder, "peers": ROOT / "benchmarks/peers", **more}
+        words = [each.format(bin=python.parent, **names) for each in self.words.split()]
+        return [str(python), *words]
 
 
-_SETTINGS = "{folder}/config.json"
-_DLT = ("{here}/peers/dlt_rest_api.py", _SETTINGS, "{folder}/dlt")
-PROGRAMS = {
-    "tap": Program(
-        "This tap",
-        None,
-        (
-            *("-m", "tap_fullstory_imports", "--config", _SETTINGS),
-            *("--catalog", "{folder}/catalog.json"),
-        ),
-        is_concurrent=True,
-    ),
-    "floor": Program(
-        "Plain loop, msgspec (the floor)",
-        "loops",
-        ("{here}/peers/floor.py", _SETTINGS),
-    ),
-    "plain": Program("Plain loop, json", "loops", ("{here}/peers/plain.py", _SETTINGS)),
+P = TypeVar("P", bound=Program)
+_CONFIG = "--config {folder}/config.json"
+DLT = "{peers}/dlt_rest_api.py {folder}/config.json {folder}/dlt"
+_AIRBYTE = (
+    f"{{bin}}/source-declarative-manifest read {_CONFIG}"
+    " --catalog {peers}/airbyte_catalog.json --manifest-path {peers}/airbyte.yaml"
+)
+TAP = Program(
+    "This tap", f"-m tap_fullstory_imports {_CONFIG} --catalog {{folder}}/catalog.json"
+)
+PARALLEL = {"EXTRACT__WORKERS": "4"}
+ALL_PEERS = {
+    "loop": Program("Plain loop", "{peers}/loop.py {folder}/config.json", "loops"),
     "template": Program(
-        "Tap as the SDK's template writes it",
-        "template",
-        ("{here}/peers/template_tap.py", "--config", _SETTINGS),
+        "SDK template's tap", f"{{peers}}/template_tap.py {_CONFIG}", "template"
     ),
-    "dlt": Program("dlt `rest_api`, extract step", "dlt", _DLT),
-    "dlt-parallelized": Program(
-        "dlt `rest_api`, `parallelized`",
-        "dlt",
-        (*_DLT, "parallelized"),
-        is_concurrent=True,
-    ),
-    "airbyte": Program(
-        "Airbyte low-code source",
-        "airbyte",
-        (
-            *("{bin}/source-declarative-manifest", "read"),
-            *("--config", _SETTINGS, "--catalog", "{folder}/airbyte-catalog.json"),
-            *("--manifest-path", "{here}/peers/airbyte.yaml"),
-        ),
-        is_concurrent=True,
-    ),
+    "dlt": Program("dlt", DLT, "dlt"),
+    "dlt-parallel": Program("dlt, parallel", f"{DLT} --parallel", "dlt", PARALLEL),
+    "airbyte": Program("Airbyte", _AIRBYTE, "airbyte"),
 }
 
 
-def requirements(environment: str) -> list[str]:
-    """The packages of an environment, in exact versions."""
-    text = (ROOT / "requirements" / "pyproject.toml").read_text(encoding="utf-8")
-    groups: dict[str, list[str]] = tomllib.loads(text)["dependency-groups"]
-    return groups[f"bench-{environment}"]
+def checkout(path: Path) -> Program:
+    """Return the tap of another checkout; its commit is its label."""
+    command = ["git", "-C", str(path), "describe", "--always", "--dirty"]
+    commit = subprocess.check_output(command, text=True)  # noqa: S603 - git
+    return replace(TAP, label=commit.strip(), root=path.resolve())
 
 
-def python_of(environment: str) -> Path:
-    """The interpreter of an environment."""
-    return ENVIRONMENTS / environment / "bin" / "python"
-
-
-def install(environment: str) -> None:
-    """Make an environment, unless it is there and as its requirements say.
+def in_turn(
+    programs: Sequence[P],
+    rounds: int,
+    failures: dict[str, str],
+    run: Callable[[P], Took],
+) -> dict[str, list[Took]]:
+    """Run the programs in turn, round by round, but for peers that have failed.
 
     Raises:
-        InstallError: If it can't be made.
+        RunError: If this tap or another checkout of it fails.
     """
-    folder, python = ENVIRONMENTS / environment, python_of(environment)
-    packages, done = requirements(environment), folder / "installed.txt"
-    wanted = f"{sys.version}\n{packages}"
-    if not done.is_file() or done.read_text() != wanted:
-        uv = str(Path(sys.executable).parent / "uv")
-        for command in (
-            [uv, "venv", "--clear", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--python", str(python), *packages],
-        ):
-            result = subprocess.run(  # noqa: S603 - our own
-                command, capture_output=True, text=True, check=False
-            )
-            if result.returncode:
-                output = result.stdout + result.stderr
-                last = output.strip().splitlines()[-1:] or ["no output"]
-                raise InstallError(f"{command[1]}: {last[0]}")
-        done.write_text(wanted)
+    took = defaultdict[str, list[Took]](list)
+    for number in range(rounds):
+        for program in programs:
+            if program.label in failures:
+                continue
+            try:
+                _install(program.environment)
+                one = run(program)
+            except RunError as error:
+                if not program.environment:
+                    raise
+                failures[program.label] = str(error)
+                took.pop(program.label, None)
+                LOG.log(f"{program.label}: {error}")
+            else:
+                took[program.label].append(one)
+                LOG.log(f"{number + 1}/{rounds} {program.label}: {one.seconds:.2f} s")
+    return took
 
 
 @cache
-def _catalog() -> dict[str, Any]:
-    """This tap's catalog with imported events only, as the others read no more."""
-    result = subprocess.run(
-        [sys.executable, "-m", "tap_fullstory_imports", "--discover"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    catalog: dict[str, Any] = json.loads(result.stdout)
+def _install(environment: str) -> None:
+    """Make a peer's environment."""
+    if environment:
+        command = ["make", "--silent", f".venv/bench/{environment}/ready"]
+        result = subprocess.run(  # noqa: S603 - make
+            command, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if result.returncode:
+            raise RunError(f"can't be installed: {result.stderr.strip()[-200:]}")
+
+
+def write_inputs(
+    folder: Path, settings: object, root: Path = ROOT, *, is_whole: bool = False
+) -> None:
+    """Write the settings file, and the catalog of a checkout.
+
+    Unless `is_whole`, imported events are the only stream.
+    """
+    catalog = json.loads(_catalog(root))
     for stream in catalog["streams"]:
-        if stream["tap_stream_id"] != "imported_events":
-            (whole,) = (part for part in stream["metadata"] if not part["breadcrumb"])
-            whole["metadata"]["selected"] = False
-    return catalog
+        if not is_whole and stream["tap_stream_id"] != "imported_events":
+            (top,) = (each for each in stream["metadata"] if not each["breadcrumb"])
+            top["metadata"]["selected"] = False
+    (folder / "catalog.json").write_text(json.dumps(catalog), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def write_inputs(folder: Path, settings: dict[str, Any]) -> None:
-    """Write the files that programs read."""
-    for name, content in {
-        "config.json": settings,
-        "catalog.json": _catalog(),
-        "airbyte-catalog.json": _AIRBYTE_CATALOG,
-    }.items():
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+@cache
+def _catalog(root: Path) -> bytes:
+    command = [sys.executable, "-m", "tap_fullstory_imports", "--discover"]
+    return subprocess.check_output(command, cwd=root, stderr=subprocess.DEVNULL)  # noqa: S603 - the tap

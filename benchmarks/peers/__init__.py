@@ -1,1 +1,1 @@
-"""What this tap is measured against. See benchmarks/README.md."""
+"""What this tap is measured beside. See docs/speed.md."""

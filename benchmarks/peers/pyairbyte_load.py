@@ -1,9 +1,7 @@
 """PyAirbyte from the API into a database: the low-code source, with its cache there.
 
-Arguments: the file of settings; the folder that it may use; the database.
+Arguments: the settings file; the folder that it may use; the database.
 """
-
-from __future__ import annotations
 
 import json
 import sys
@@ -18,17 +16,14 @@ from yaml import safe_load
 def main() -> None:
     """Load the events of all jobs."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    manifest = safe_load(
-        Path(__file__).with_name("airbyte.yaml").read_text(encoding="utf-8")
-    )
+    manifest = safe_load(Path(__file__).with_name("airbyte.yaml").read_bytes())
     # PyAirbyte reads the manifest before it has the settings.
     manifest["concurrency_level"]["default_concurrency"] = settings["concurrency"]
     source = airbyte.get_source(
         "source-fullstory", config=settings, source_manifest=manifest
     )
     source.select_streams(["imported_events"])
-    folder, database = sys.argv[2:]
-    url = urlsplit(database)
+    url = urlsplit(sys.argv[3])
     cache = PostgresCache(
         host=url.hostname,
         port=url.port,
@@ -36,7 +31,7 @@ def main() -> None:
         password=unquote(url.password or ""),
         database=url.path.strip("/"),
         schema_name="fullstory",
-        cache_dir=folder,
+        cache_dir=sys.argv[2],
     )
     source.read(cache=cache, force_full_refresh=True)
 

@@ -1,0 +1,138 @@
+"""From the API into PostgreSQL by the documented commands, beside dlt and PyAirbyte."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+from benchmarks import measure, programs
+from benchmarks.measure import RunError, Took
+from benchmarks.page import table
+from benchmarks.programs import PARALLEL, in_turn, write_inputs
+from tests.postgres_server import DATABASE, PASSWORD, USER, Postgres
+from tests.project import TAP, Project, batches_in, blocks, filled_in
+from tests.stand_in import Job, StandIn
+
+_JOBS, _PAGE_SIZE, _WARM_UP_ROWS = 10, 1_000, 100
+_SHARDED = "Side by side on one machine"  # the heading of the documented commands
+_PARALLEL = PARALLEL | {
+    "NORMALIZE__WORKERS": "2",
+    "LOAD__WORKERS": "20",
+    # dlt normalizes and loads only whole files side by side.
+    "DATA_WRITER__FILE_MAX_ITEMS": "10000",
+}
+
+
+@dataclass(frozen=True)
+class Way(programs.Program):
+    """A way into the database; one without words is this tap, run by Meltano.
+
+    Attributes:
+        jobs: How many jobs it loads; fewer where it is slow.
+        shards: How many processes of this tap share the jobs.
+        is_batch: This tap writes files and BATCH messages.
+    """
+
+    jobs: int = _JOBS
+    shards: int = 1
+    is_batch: bool = False
+
+
+_DLT = f"{programs.DLT} --database {{database}}"
+_PYAIRBYTE = "{peers}/pyairbyte_load.py {folder}/config.json {folder}/cache {database}"
+_WAYS = (
+    Way("This tap", ""),
+    Way("This tap, two shards", "", shards=2),
+    Way("This tap, BATCH", "", is_batch=True),
+    Way("This tap, BATCH, two shards", "", shards=2, is_batch=True),
+    Way("dlt", _DLT, "dlt"),
+    Way("dlt, parallel", f"{_DLT} --parallel", "dlt", _PARALLEL),
+    Way("PyAirbyte", _PYAIRBYTE, "pyairbyte", jobs=2),
+)
+
+
+def report(events: int, rounds: int) -> str:
+    """Load in all ways in turn, after a warm-up on a few rows; return the table."""
+    failures: dict[str, str] = {}
+    rows = events // _JOBS
+    with TemporaryDirectory() as name, Postgres() as postgres:
+        bench = _Bench(Path(name), postgres)
+        in_turn(_WAYS, 1, failures, partial(bench.load, _WARM_UP_ROWS))
+        took = in_turn(_WAYS, rounds, failures, partial(bench.load, rows))
+    lines = []
+    for way in _WAYS:
+        cells = f"failed: {failures.get(way.label)}||"
+        if way.label in took:
+            seconds, cpu, *_ = map(median, zip(*took[way.label], strict=True))
+            cells = f"{seconds:.1f}|{way.jobs * rows / seconds:,.0f}|{cpu:.1f}"
+        lines.append(f"{way.label}|{way.jobs * rows:,}|{cells}")
+    return table("program|events|seconds|events a second|CPU seconds", lines, texts=1)
+
+
+class _Bench:
+    """A Meltano project, and the database that all load into."""
+
+    def __init__(self, folder: Path, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._project = Project(folder)
+
+    def load(self, rows: int, way: Way) -> Took:
+        """Load jobs of so many events into a new table; each must be there once.
+
+        The command that makes the tables for shards runs before the clock starts, as it
+        runs once in the life of a pipeline.
+        """
+        self._postgres.execute("drop schema if exists fullstory cascade")
+        ids = [f"job-{number:05}" for number in range(way.jobs)]
+        jobs = [Job(each, generate=rows, page_size=_PAGE_SIZE) for each in ids]
+        with TemporaryDirectory() as name, StandIn(*jobs) as api:
+            api.encode()
+            folder = Path(name)
+            settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": ids}
+            write_inputs(folder, settings | {"concurrency": 4})
+            (self._project.path / "job-ids.txt").write_text("\n".join(ids))
+            if way.shards > 1:
+                self._run(blocks(_SHARDED, "sh")[0], way, folder, api)
+            took = self._run(self._command(way, folder), way, folder, api)
+        job = "_jobs_job_id" if way.environment == "dlt" else "job_id"
+        query = (
+            f'select count(*) as a, count(distinct ({job}, "timestamp")) as b'  # noqa: S608 - names
+            " from fullstory.imported_events"
+        )
+        (found,) = self._postgres.query(query)
+        if set(found.values()) != {len(ids) * rows}:
+            raise RunError(f"rows and different rows: {found}")
+        return took
+
+    def _command(self, way: Way, folder: Path) -> str:
+        """Return a peer's command, or the documented one for so many shards."""
+        place = f"127.0.0.1:{self._postgres.port}/{DATABASE}"
+        database = f"postgresql://{USER}:{quote(PASSWORD, safe='')}@{place}"
+        again = "--full-refresh --force"
+        if way.words:
+            return shlex.join(way.command(folder, database=database))
+        if way.shards == 1:
+            return f"meltano --environment=prod run {again} {TAP} target-postgres"
+        command = filled_in(blocks(_SHARDED, "sh")[1], {"SHARDS": str(way.shards)})
+        return command.replace(" el ", f" el {again} ")
+
+    def _run(self, command: str, way: Way, folder: Path, api: StandIn) -> Took:
+        path = self._project.path
+        environment = self._project.environment(
+            TAP_FULLSTORY_IMPORTS_API_KEY=api.api_key,
+            TAP_FULLSTORY_IMPORTS_API_URL=api.url,
+            TAP_FULLSTORY_IMPORTS_JOBS_FILE="job-ids.txt",
+            TAP_FULLSTORY_IMPORTS__SELECT='["imported_events.*"]',
+            RUNTIME__DLTHUB_TELEMETRY="false",
+            DO_NOT_TRACK="1",
+            AIRBYTE_OFFLINE_MODE="1",
+            **self._postgres.settings,
+            **(batches_in(folder / "batches") if way.is_batch else {}),
+            **way.settings,
+        )
+        return measure.run(["/bin/sh", "-euc", command], path, folder, environment)

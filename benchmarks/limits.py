@@ -1,0 +1,64 @@
+"""How much of a rate limit the tap uses, simulated without waiting."""
+
+from __future__ import annotations
+
+import runpy
+from functools import partial
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from benchmarks.page import table
+from tests.limiters import Limiter, Shared
+from tests.test_pace import LIMITERS, Simulation, Unpaced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from benchmarks.programs import Program
+    from tap_fullstory_imports.fullstory.pace import Pace
+
+_CLIENTS = {
+    "4": (4,),
+    "8": (8,),
+    "16": (16,),
+    "32": (32,),
+    "8 in each of 4 processes": (8,) * 4,
+}
+_REQUESTS, _SEEDS = 3_000, range(3)
+
+
+def report(taps: Iterable[Program]) -> str:
+    """Simulate the pace of each checkout; return the table.
+
+    A cell has the share of the limit that was used, and the share of 429 answers. Where
+    429 answers come at random, there is no limit. The first share then compares the
+    speed with that of a client that only pauses.
+    """
+    rows = []
+    path = "tap_fullstory_imports/fullstory/pace.py"
+    paces = {tap.label: runpy.run_path(str(tap.root / path))["Pace"] for tap in taps}
+    for name, make in (LIMITERS | {"10 % at random": partial(Shared, 0.1)}).items():
+        for asked in ("yes", "no"):
+            limiter = partial(make, retry_after=asked == "yes")
+            for label, pace in paces.items():
+                cells = [_cell(limiter, pace, *each) for each in _CLIENTS.values()]
+                rows.append("|".join([name, asked, label, *cells]))
+    return table("|".join(["limit|Retry-After|program", *_CLIENTS]), rows, texts=3)
+
+
+def _cell(limiter: Callable[..., Limiter], pace: type[Pace], *clients: int) -> str:
+    runs = [_run(limiter, pace, clients, seed) for seed in _SEEDS]
+    used = mean(run.used for run in runs)
+    if not used:  # no limit
+        unpaced = [_run(limiter, Unpaced, clients, seed) for seed in _SEEDS]
+        used = sum(run.now for run in unpaced) / sum(run.now for run in runs)
+    return f"{used:.0%}, {mean(run.refused_share for run in runs):.1%}"
+
+
+def _run(
+    limiter: Callable[..., Limiter],
+    pace: type[Pace],
+    clients: tuple[int, ...],
+    seed: int,
+) -> Simulation:
+    return Simulation(limiter, *clients, seed=seed, pace=pace).run(_REQUESTS)
