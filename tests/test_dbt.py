@@ -236,7 +236,7 @@ def warehouse(tmp_path_factory, postgres) -> Warehouse:
 
 
 @pytest.fixture(scope="module")
-def printed(warehouse) -> str:
+def printed(warehouse):
     """What the README's commands print, without a network."""
     (commands,) = blocks(HEADING, "sh")
     shell = ("bash", "-euo", "pipefail", "-c")
@@ -284,15 +284,15 @@ class TestPackage:
                 columns = [(key, column, kind) for key, column, kind, _ in ODD]
             else:
                 columns = [(key[1:-1], column, kind) for key, kind, column in lines]
-            own = {key for key, event in source.items() if event.get("name") == name}
+            own = {place for place, one in source.items() if one.get("name") == name}
             rows = warehouse.rows(view)
             assert {(row["job_id"], row["event_index"]) for row in rows} == own
             for row in rows:
                 event = source[row["job_id"], row["event_index"]]
-                for key, column, kind in columns:
-                    value = (event.get("properties") or {}).get(key)
+                for one, column, kind in columns:
+                    value = (event.get("properties") or {}).get(one)
                     wanted = comparable(value, kind, value)
-                    assert comparable(row[column], kind, value) == wanted, key
+                    assert comparable(row[column], kind, value) == wanted, one
         text = warehouse.files()["fullstory_event_changing.sql"]
         assert all(f"'{name}', '{kind}'" in text for name, kind in CHANGED.items())
 
@@ -350,8 +350,8 @@ class TestPackage:
             assert all(line in lines for line in text.splitlines()), name
         (row,) = warehouse.rows("fullstory_event_sign_up_47de2358")
         assert (row["name"], row["plan"]) == ("Sign Up", 1)
-        own = ("plan", "properties_user_name", "plan_fa8ed0bd")
-        own += ("properties_user_name_23ac944b",)
+        own = ["plan", "properties_user_name", "plan_fa8ed0bd"]
+        own.append("properties_user_name_23ac944b")
         found = [
             [row[one] for one in own]
             for row in warehouse.rows("fullstory_event_sign_up")
