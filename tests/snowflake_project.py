@@ -129,7 +129,7 @@ class Snowflake:
             env={**os.environ, **self.place, **settings},
             capture_output=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         assert done.returncode == 0, (done.stdout + done.stderr).decode()
         return done.stdout

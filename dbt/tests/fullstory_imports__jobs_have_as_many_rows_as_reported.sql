@@ -9,7 +9,7 @@ with jobs as (
 )
 
 select
-    'Job ' || job_id || ' of ' || kind || ' reports other numbers of rows: ' || missing || ' missing, ' || surplus
+    'Job ' || job_id || ' of ' || kind || ' reports other numbers of rows: ' || coalesce(missing, 0) || ' missing, ' || coalesce(surplus, 0)
     || ' too many; of its failed rows ' || coalesce(failed_missing, 0) || ' missing, ' || coalesce(failed_surplus, 0) || ' too many.' as problem
 from jobs
 where is_finished

@@ -1,6 +1,8 @@
 {#- Fails for rows that the tap has read and that are not in the tables. -#}
 {{ config(enabled=is_loaded('import_jobs') or is_loaded('user_import_jobs')) }}
 
+{%- set imported = '(gaps > 0 or (loaded = 0 and reported > 0))' -%}
+{%- set failed = '(failed_gaps > 0 or (failed_loaded = 0 and failed > 0))' -%}
 {%- set query %}
 with jobs as (
 
@@ -9,13 +11,14 @@ with jobs as (
 )
 
 select
-    'Job ' || job_id || ' of ' || kind || ': ' || loaded || ' of ' || coalesce(cast(reported as {{ sql_type('str') }}), '?')
-    || ' rows are loaded, with ' || gaps || ' gaps; ' || coalesce(cast(failed_loaded as {{ sql_type('str') }}), '?')
-    || ' of ' || coalesce(cast(failed as {{ sql_type('str') }}), '?') || ' failed rows, with ' || failed_gaps || ' gaps.' as problem
+    'Job ' || job_id || ' of ' || kind || ':'
+    || case when {{ imported }} then ' ' || loaded || ' of ' || coalesce(reported, 0) || ' rows are loaded, with ' || gaps || ' gaps.' else '' end
+    || case when {{ failed }} then ' ' || failed_loaded || ' of ' || coalesce(failed, 0) || ' failed rows are loaded, with ' || failed_gaps || ' gaps.' else '' end
+        as problem
 from jobs
 where is_finished
     and not is_accepted
-    and (gaps > 0 or failed_gaps > 0 or (loaded = 0 and reported > 0) or (failed_loaded = 0 and failed > 0))
+    and ({{ imported }} or {{ failed }})
 {%- endset %}
 
 {{ naming_problems(query) }}

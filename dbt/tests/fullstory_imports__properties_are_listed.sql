@@ -16,7 +16,9 @@ listed as (
 
 models as (
 
-    select distinct kind, name from listed
+    select kind, name, count(*) as number_of_columns
+    from listed
+    group by kind, name
 
 )
 
@@ -29,6 +31,7 @@ from found
 left join models on models.kind = found.kind and models.name = found.name
 left join listed on listed.kind = found.kind and listed.name = found.name and listed.property = found.property
 where listed.kind is null
+    and coalesce(models.number_of_columns, 0) <= 1000 -- `propose` adds no more
     and (found.name <> '' or found.kind = 'users')
     and found.kind in (select kind from listed)
 {%- endset %}
