@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
@@ -35,7 +36,10 @@ def names(number):
 
 def jobs_of(number, rows=5, **more):
     """The tenth has refused rows, the eleventh fails, the twelfth is unfinished."""
-    odd = {9: {"failures": make_failures(12)}, 10: {"script": {"imports": [BAD]}}}
+    odd: dict[int, Any] = {
+        9: {"failures": make_failures(12)},
+        10: {"script": {"imports": [BAD]}},
+    }
     odd[11] = {"processing": -1}
     return [
         Job(name, generate=rows, **more, **odd.get(place, {}))
@@ -44,7 +48,9 @@ def jobs_of(number, rows=5, **more):
 
 
 BAD = Answer(422)
-REFUSED = {"script": dict.fromkeys(("imports", "errors", "status"), [Answer(401)] * 9)}
+REFUSED: dict[str, Any] = {
+    "script": dict.fromkeys(("imports", "errors", "status"), [Answer(401)] * 9)
+}
 
 
 def table_of(lines):
@@ -57,7 +63,7 @@ def table_of(lines):
     return rows, others
 
 
-CASES = {
+CASES: dict[str, Any] = {
     "mixed": (
         jobs_of(200),
         {},
@@ -287,7 +293,7 @@ class Terminal:
             env={**given, "TERM": "xterm-256color", **environment},
         )
         os.close(theirs)
-        self.frames = []  # when, jobs done, jobs, rows, seconds left
+        self.frames: list[Any] = []  # when, jobs done, jobs, rows, seconds left
         shown = b""
         with suppress(OSError):  # how Linux reports the end
             while piece := os.read(ours, 65536):
