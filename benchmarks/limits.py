@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.programs import Program
     from tap_fullstory_imports.fullstory.pace import Pace
 
-_CLIENTS = {
-    "4": (4,),
-    "8": (8,),
-    "16": (16,),
-    "32": (32,),
-    "8 in each of 4 processes": (8,) * 4,
-}
+_CLIENTS = {"4": (4,), "8": (8,), "16": (16,), "32": (32,), "4 times 8": (8,) * 4}
 _REQUESTS, _SEEDS = 3_000, range(3)
 
 
