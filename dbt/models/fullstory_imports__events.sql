@@ -31,7 +31,8 @@ from events
 where job_id in (
 
     select loaded.job_id
-    from (select job_id, count(*) as number_of_rows from events group by job_id) as loaded
+    -- Not `events`, because PostgreSQL would make a table of it.
+    from (select job_id, count(*) as number_of_rows from {{ loaded }} group by job_id) as loaded
     left join (select job_id, count(*) as number_of_rows from {{ this }} group by job_id) as built
         on built.job_id = loaded.job_id
     where built.number_of_rows is null or built.number_of_rows <> loaded.number_of_rows
