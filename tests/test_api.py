@@ -77,6 +77,7 @@ DATES = [
         *(([limited(text)], [float(text)]) for text in ("7", " 7 ", "1.5", "60")),
         *(([limited(text)], [9]) for text in DATES),
         *(([limited("11", code)], [11]) for code in (500, 502, 503, 504)),
+        ([limited("60", 503)], [60]),  # not longer than `max_retry_wait`
         ([limited(in_seconds(60))], [60]),
         ([limited("40"), None, limited("40")], [40, 0, 40]),
         *(([limited(text)] * 2, [1, 2]) for text in UNUSABLE),
@@ -159,6 +160,8 @@ def test_429_costs_no_attempt(api, tap, place):
 
     assert_read(run, "a")
     assert sum(request.status == 429 for request in api.requests) == 20
+    assert run.summary["retries"] == 20
+    assert len({request.connection for request in api.requests}) == 1
 
 
 def test_429_pauses_all_requests(api, tap):

@@ -102,15 +102,23 @@ def test_summary_of_a_mixed_run_is_right(api, tap):
     assert (counts["rows written"], counts["filtered"]) == (12, 0)
 
 
-@pytest.mark.parametrize(("keep", "written"), [("keep", 2), ("none", 0)])
-def test_rows_left_out_by_a_filter_are_counted_as_filtered(api, tap, keep, written):
+@pytest.mark.parametrize(
+    ("keep", "also", "written"),
+    [("keep", None, 2), ("none", None, 0), ("keep", "no", 3), ("keep", "keep", 2)],
+)
+def test_rows_that_all_filters_leave_out_are_counted(api, tap, keep, also, written):
+    """A row counts once, however many maps it goes through."""
     api.add(Job("a", rows=[{"name": name} for name in ("keep", "drop") * 2 + ("no",)]))
 
     maps = {STREAM: {"__filter__": f"name == '{keep}'"}}
+    if also:
+        copy = {"__source__": STREAM, "__filter__": f"name == '{also}'"}
+        maps["copy"] = copy
     run = tap.run(job_ids=["a"], stream_maps=maps)
 
     assert run.completed() == {"a"}
-    assert len(run.records()) == written
+    names = [message["record"]["name"] for message in run.of_type("RECORD")]
+    assert {*names} == {keep, also} & {"keep", "no"}
     counts = run.counts[STREAM]
     assert (counts["rows written"], counts["filtered"]) == (written, 5 - written)
     assert run.summary["rows"] == written
