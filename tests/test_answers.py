@@ -212,6 +212,8 @@ PAGES = [
     reads("empty page", "inn", "ab", pages=[A, EMPTY, B]),
     reads("empty page last", "inn", "ab", pages=[A, B, EMPTY]),
     reads("99 empty pages", "in{100}", "ab", pages=[A, *[EMPTY] * 99, B]),
+    reads("60 empty pages twice", "in{122}", "abc",
+        pages=[A, *[EMPTY] * 60, B, *[EMPTY] * 60, rows("c")]),
     fails("100 empty pages", "in{99}", "", "do not end", "empty",
         pages=[*[EMPTY] * 100, A]),
     reads("no results", "in", "a", pages=[EMPTY, A], tokens=["t"],
@@ -245,6 +247,7 @@ BAD_STATUSES = [
     ("innsss", Answer(body={"code": "x"}), "is an error"),
     ("innsss", Answer(drop=True), "connection"),
     ("innsss", status("many"), "not numbers"),
+    ("innsss", status(True), "its counts are not numbers"),
 ]
 SILENT: list[dict[str, Any]] = [{}, {"results": []}, {"total_records": "0"}]
 COUNTS = [
@@ -406,6 +409,7 @@ def test_message_of_the_api_is_bounded_and_on_one_line(api, tap):
         ([later("40")], [40], 70),
         ([later("40.5")], [40.5], 70),
         ([later("1")] * 6, [1] * 6, 60),
+        ([later("40"), body("a", "9")], [40, 0, 4, 0], 70),  # asks once, not for ever
         ([later("soon")] * 2, [2, 4], 40),
         ([later("-1")] * 2, [2, 4], 40),
         ([ERROR] * 5, [1, 2, 4, 8, 16], 90),
@@ -490,4 +494,4 @@ def test_equal_warnings_within_a_minute_are_one_line_with_a_count(api, tap, faul
     assert len(run.completed()) == 21
     assert run.summary["retries"] == 20
     assert 1 <= len(run.warnings) <= 2
-    assert re.search(r"\b(19|20) more jobs\b", run.warnings[-1])
+    assert re.search(r"\b(19|20) more times\b", run.warnings[-1])

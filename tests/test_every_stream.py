@@ -236,7 +236,9 @@ def test_unfinished_job_is_recorded_at_the_end_without_a_bookmark(
 
 @of(STATUSES)
 def test_missing_counts_are_zero_and_new_fields_are_kept(api, tap, stream):
-    about = {"job": {"status": "COMPLETED", "owner": {"a": 1}}, "warned": 7}
+    own = {"job_id": "b", f"imported_{stream.kind}": 9}  # these are the tap's
+    job = {"status": "COMPLETED", "owner": {"a": 1}, "created_at": 1}
+    about = {"job": job, "warned": 7, **own}
     api.add(stream.job("a", script={"status": [Answer(body=about)]}))
 
     [found] = read(tap, stream, "a").records(stream.name)
@@ -279,16 +281,17 @@ def test_jobs_of_one_kind_ask_nothing_of_the_other(api, tap, kind):
     assert {name for name in NAMES if run.completed(name)} == expected
 
 
-@pytest.mark.parametrize("gone", [["gone"], ["gone", "lost"]])
+@pytest.mark.parametrize("gone", [["gone"], ["gone", "lost"], ["gone", *"1234"]])
 def test_same_failure_in_several_streams_is_one_line_for_each_kind(api, tap, gone):
     api.add(*both("a"))
 
     run = read_all(tap, *gone, "a")
 
-    start = "Job gone failed in " if len(gone) == 1 else "2 jobs failed in "
+    start = "Job gone" if len(gone) == 1 else f"{len(gone)} jobs"
     for line, streams in zip(run.errors, KINDS, strict=True):
-        assert line.startswith(start + ", ".join(streams))
+        assert line.startswith(f"{start} failed in {', '.join(streams)}")
         assert {*re.split(r"\W+", line)} >= {*gone}
+        assert " more" not in line
 
 
 def test_summary_counts_each_job_once_by_its_worst_stream(api, tap):

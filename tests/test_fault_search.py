@@ -62,6 +62,7 @@ LIMITS: tuple[dict[str, Any], ...] = (
     {"kind": "sliding_window", "requests": 2, "seconds": 5, "retry_after": False},
     {"kind": "fixed_window", "requests": 6, "seconds": 20},
 )
+SHARD = re.compile(r"Shard \d+/\d+: ")  # how each line of a shard begins
 SUMMARY = re.compile(
     r"Summary: jobs read (\d+), already read (\d+), deferred (\d+), skipped (\d+),"
     r" not read \d+, failed (\d+);"
@@ -561,14 +562,16 @@ class FaultSearch(RuleBasedStateMachine):
     def check(self, part, options, run, *, lenient):
         """Check what a run says of itself, and that it has done what it could."""
         assert run.status in {0, 1}
-        numbers = next(filter(None, map(SUMMARY.match, run.lines)), None)
+        errors = [SHARD.sub("", line) for line in run.errors]
+        lines = (SHARD.sub("", line) for line in run.lines)
+        numbers = next(filter(None, map(SUMMARY.match, lines)), None)
         assert numbers, run.stderr
         read, already, deferred, skipped, failed = map(int, numbers.groups())
         # The last sentence that names no job is about all of them.
-        stopped = run.errors[-1:] and not FAILED.match(run.errors[-1])
+        stopped = errors[-1:] and not FAILED.match(errors[-1])
         assert run.status == int(bool(failed or stopped))
         named = sum(
-            int(match[1] or 1) for match in filter(None, map(FAILED.match, run.errors))
+            int(match[1] or 1) for match in filter(None, map(FAILED.match, errors))
         )
         # A job that failed in two streams may have failed for two reasons.
         assert failed <= named <= failed * len(options.streams), run.errors

@@ -90,15 +90,23 @@ def test_summary_of_a_mixed_run_is_right(api, tap):
     assert {line.split()[1] for line in run.lines[-2:]} == {"bad", "down"}
 
 
-@pytest.mark.parametrize(("keep", "written"), [("keep", 2), ("none", 0)])
-def test_rows_left_out_by_a_filter_are_counted_as_filtered(api, tap, keep, written):
+@pytest.mark.parametrize(
+    ("keep", "also", "written"),
+    [("keep", None, 2), ("none", None, 0), ("keep", "no", 3), ("keep", "keep", 2)],
+)
+def test_rows_that_all_filters_leave_out_are_counted(api, tap, keep, also, written):
+    """A row counts once, however many maps it goes through."""
     api.add(Job("a", rows=[{"name": name} for name in ("keep", "drop") * 2 + ("no",)]))
 
     maps = {STREAM: {"__filter__": f"name == '{keep}'"}}
+    if also:
+        copy = {"__source__": STREAM, "__filter__": f"name == '{also}'"}
+        maps["copy"] = copy
     run = tap.run(job_ids=["a"], stream_maps=maps)
 
     assert run.completed() == {"a"}
-    assert len(run.records()) == written
+    names = [message["record"]["name"] for message in run.of_type("RECORD")]
+    assert {*names} == {keep, also} & {"keep", "no"}
     assert (run.summary["rows"], run.summary["filtered"]) == (written, 5 - written)
 
 
@@ -154,7 +162,7 @@ def test_equal_warnings_of_a_minute_are_one_line_and_a_count(api, tap):
         ),
         (
             {"script": {"imports": [Answer(503, headers={"Retry-After": "60"})]}},
-            "Progress: 0 of 1 job done, 0 rows",
+            "Progress: 0 of 1 job, 0 rows",
             60,
         ),
         ({"processing": 5}, "still processing (1: a): ", 62),

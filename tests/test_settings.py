@@ -84,6 +84,7 @@ REFUSED: dict[str, list[Any]] = {
         *("http://[::2]", "http://0.0.0.0"),
     ],
     URL: [
+        "https://api.fullstory.com:65536",
         *(
             f"https://user:{KEY}@api.fullstory.com",
             "api.fullstory.com",
@@ -159,6 +160,7 @@ URLS = {
     "https://api.eu1.fullstory.com/": "https://api.eu1.fullstory.com",
     " https://api.fullstory.com ": "https://api.fullstory.com",
     "HTTPS://api.fullstory.com": "https://api.fullstory.com",
+    "https://proxy.example:65535": "https://proxy.example:65535",
     "https://proxy.example:8443//": "https://proxy.example:8443",
     "http://localhost:81/": "http://localhost:81",
     **{url: url for url in ("http://127.1.2.3", "http://LOCALHOST", "http://[::1]:81")},
@@ -371,8 +373,9 @@ def test_file_of_settings_that_cannot_be_read_is_refused(path):
     assert sentence.startswith(f"`--config`: {path} can't be read: ")
 
 
-def test_settings_on_the_command_line_are_refused_and_not_shown():
-    sentence = refusal(run(["--config", f'{{"api_key": "{KEY}"}}']))
+@pytest.mark.parametrize("before", ["", " ", "\n"])
+def test_settings_on_the_command_line_are_refused_and_not_shown(before):
+    sentence = refusal(run(["--config", f'{before}{{"api_key": "{KEY}"}}']))
     assert sentence == "`--config` takes the path of a file. Put the settings into one."
 
 

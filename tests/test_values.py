@@ -213,6 +213,16 @@ def test_every_lone_surrogate_is_replaced(tap, api, form):
     assert run.about("a")[0].startswith("Job a: 2,048 characters that no database")
 
 
+def test_replaced_characters_are_counted_in_the_last_reading(tap, api):
+    rows = [{"name": "\0"}, {"name": "x"}]
+    changes = {"imports": [None, Answer(202)]}
+    api.add(Job("a", rows=rows, page_size=1, script=changes))
+    run = tap.run(job_ids=["a"])
+    assert run.places("a") == [0, 0, 1]
+    [warning] = run.warnings
+    assert warning.startswith(f"{STREAM}: Job a: 1 character that no database")
+
+
 # Rows and their schema
 
 
