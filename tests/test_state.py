@@ -198,3 +198,19 @@ def test_states_of_many_small_jobs_are_few_bytes_beside_their_records(
     for line in run.stdout.splitlines():
         sizes[json.loads(line)["type"]].append(len(line))
     assert sum(sizes["STATE"][:-1]) < 0.05 * sum(sizes["RECORD"])
+
+
+def test_only_bytes_since_the_last_state_make_room_for_the_next_one(api, tap):
+    saved = MANY[:200]
+    waits = [{"Retry-After": str(seconds)} for seconds in (9, 20)]
+    api.add(
+        Job("a", rows=make_events(1_000), page_size=1_000),
+        *(
+            Job(name, rows=ROWS, script={"imports": [Answer(202, headers=wait)]})
+            for name, wait in zip("bc", waits, strict=True)
+        ),
+    )
+
+    run = tap.run(job_ids=["a", "b", "c"], state=state_of(*saved), speed=50)
+
+    assert run.states == [state_of(*saved, "a"), state_of(*saved, "a", "b", "c")]
