@@ -69,7 +69,7 @@ TICKETS = """
         '  ',
         to_char("timestamp", 'YYYY-MM-DD HH24:MI'),
         rpad(user_uid, 12),
-        id,
+        properties_id,
         rpad(priority, 6),
         title
     )

@@ -33,6 +33,7 @@ def main() -> None:
         try:
             command(prog_name=TapFullstoryImports.name)
         finally:
+            _flush_stderr()
             if sys.stdout is not None:
                 sys.stdout.flush()
     except OSError as error:  # of `--discover` and `--about`
@@ -41,6 +42,15 @@ def main() -> None:
         # Python flushes stdout once more at its end, which must not fail then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(f"stdout can't be written: {error.strerror}.")
+
+
+def _flush_stderr() -> None:
+    """Keep the exit code if the terminal has gone: Python flushes stderr at its end."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 if __name__ == "__main__":

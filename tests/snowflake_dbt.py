@@ -7,6 +7,8 @@ Two functions differ in the emulator, and functions of DuckDB's replace them her
 
 * ``TYPEOF`` of a VARIANT, which the emulator does not know;
 * a column of the type VARIANT cast to text, which keeps the quotes of JSON there.
+
+A temporary table becomes a transient one, because the emulator has no schemas for them.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ _execute = FakeSnowflakeCursor.execute
 def execute(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
     """Run a statement."""
     command = command.replace("typeof(", "json_type(").replace("NULL_VALUE", "NULL")
+    command = command.replace("temporary table", "transient table")
     command = _CAST.sub(r"json_extract_string(\1, '$')", command)
     return _execute(cursor, command, *args, **kwargs)
 

@@ -428,4 +428,4 @@ class TestPackage:
         assert "WARN freshness of fullstory_imports.import_jobs" in freshness
         assert "WARN freshness of fullstory_imports.user_import_jobs" in freshness
         assert "PASS freshness of fullstory_imports.import_jobs" in loaded
-        assert "imported_events" not in compiled
+        assert "stg_fullstory_imports__imported_events" not in compiled

@@ -276,7 +276,7 @@ class Known:
 
     def faults_left(self):
         """How many faults may still come, each answer 202 one of them."""
-        waits = max(0, self.processing - max([0, *self.waits.values()]))
+        waits = max(0, self.processing - self.waits["status"])
         return waits + self.answers_left("imports", "errors", "status")
 
     def answers_left(self, *endpoints):

@@ -128,8 +128,8 @@ def step(shell, folder, postgres, api):
     return run
 
 
-class TestReadme:
-    """One after the other."""
+class TestOwnProject:
+    """One after the other: the README's commands, then the workflow in its project."""
 
     def test_program_that_creates_imports_saves_their_ids(self, shell, folder):
         calls = "".join(f"create_import({rows!r})\n" for rows in EVENTS.values())
@@ -183,10 +183,6 @@ class TestReadme:
         }
         shell(f"cd warehouse; meltano run {TAP} target-postgres", **settings)
         assert api.requests == []
-
-
-class TestWorkflow:
-    """In the same project, one after the other."""
 
     def test_failed_job_fails_the_run_and_stops_no_other(
         self, step, folder, api, postgres
