@@ -413,7 +413,7 @@ class TestPackage:
         (warehouse.models / "unit.yml").write_text(UNIT_TEST, encoding="utf-8")
         warehouse.execute("delete from fullstory.user_import_jobs")
         streams = {"fullstory_imports_streams": ["import_jobs", "import_errors"]}
-        variables = json.dumps({"dbt_fullstory_imports": streams})
+        variables = json.dumps(streams)
         by_load = "{fullstory_imports_loaded_at_field: _sdc_batched_at}"
         unit, empty, freshness, loaded, compiled = warehouse.dbt(
             "test --select test_type:unit",

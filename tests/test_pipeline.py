@@ -153,7 +153,7 @@ LINE = (
     r"(?:.*\n)+? demo-users +FAILED +{0} +200 +5 *\n"
 )
 ASKED, NOT_ASKED = LINE.format(4), LINE.format(0)  # pages of all three streams
-VIEW = r"fullstory_event_support_ticket +5,062 rows\n.* id bigint, priority"
+VIEW = r"fullstory_event_support_ticket +5,062 rows\n.* properties_id bigint, priority"
 
 
 class TestDemo:

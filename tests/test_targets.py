@@ -341,7 +341,8 @@ class TestIntoSnowflake(Cases):
                 assert row["USER_UID"] == event["user"]["uid"]
                 assert row["SESSION_ID"] == event["session"]["id"]
                 for field, value in event["properties"].items():
-                    assert is_same(row[field.upper()], value), field
+                    column = "PROPERTIES_ID" if field == "id" else field.upper()
+                    assert is_same(row[column], value), field
 
 
 def is_same(loaded, value):
