@@ -15,6 +15,7 @@ def main() -> None:
             # Handled, because Linux ignores what the first process has not handled.
             signal.signal(number, lambda number, _: os._exit(128 + number))
     try:
+        from tap_fullstory_imports.singer.writer import lead_nowhere  # noqa: PLC0415
         from tap_fullstory_imports.tap import TapFullstoryImports  # noqa: PLC0415
     except (AttributeError, ImportError) as error:  # of packages that are too old
         sys.exit(
@@ -33,24 +34,18 @@ def main() -> None:
         try:
             command(prog_name=TapFullstoryImports.name)
         finally:
-            _flush_stderr()
+            try:
+                if sys.stderr is not None:
+                    sys.stderr.flush()
+            except OSError:  # the terminal has gone
+                lead_nowhere(sys.stderr)
             if sys.stdout is not None:
                 sys.stdout.flush()
     except OSError as error:  # of `--discover` and `--about`
         if error.errno not in (errno.ENOSPC, errno.EPIPE):
             raise
-        # Python flushes stdout once more at its end, which must not fail then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        lead_nowhere(sys.stdout)
         sys.exit(f"stdout can't be written: {error.strerror}.")
-
-
-def _flush_stderr() -> None:
-    """Keep the exit code if the terminal has gone: Python flushes stderr at its end."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 if __name__ == "__main__":

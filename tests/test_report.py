@@ -380,3 +380,11 @@ def test_run_goes_on_when_its_terminal_goes_away(api, tap, tmp_path):
     screen = Terminal(line, 80, leaves=True)
     assert screen.status == 0
     assert "jobs read 20," in path.read_text()
+
+
+def test_rich_is_imported_only_where_a_run_reports():
+    code = "import sys, tap_fullstory_imports.tap; print('rich' in sys.modules)"
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -55,6 +55,7 @@ class Job:
     """One job, and the streams for which it has not been read yet."""
 
     means: Means
+    kind: str
     job_id: str
     streams: list[JobStream]
     status_stream: JobStream  # by which the status is asked, selected or not

@@ -83,9 +83,7 @@ class Run:
             await self._read_all(report)
         except (StopError, TargetGoneError) as error:  # while it was being closed
             self._ended_by = self._ended_by or error
-        left = [
-            (job.status_stream.kind, job.job_id) for job in self._jobs if job.streams
-        ]
+        left = [(job.kind, job.job_id) for job in self._jobs if job.streams]
         is_test = self._most_rows is not None
         status = report.end(self._reason(), self._waited, left, test=is_test)
         if self._signal:
@@ -174,7 +172,7 @@ class Run:
             if self._waited >= limit:
                 for job in [job for job in left if job.is_unfinished]:
                     await job.end_unfinished(self._waited)
-                    means.report.done(job.status_stream.kind, job.job_id, job.status)
+                    means.report.done(job.kind, job.job_id, job.status)
             self._jobs = jobs = [job for job in left if job.streams]
             now, usual = self._loop.time(), next(waits)
             for job in due:
@@ -195,8 +193,7 @@ class Run:
                     continue
                 key = stream.kind, job_id
                 if key not in jobs:
-                    status_stream = self._statuses[stream.kind]
-                    jobs[key] = Job(means, job_id, [], status_stream)
+                    jobs[key] = Job(means, *key, [], self._statuses[stream.kind])
                 jobs[key].streams.append(stream)
         for kind, job_ids in {one.kind: one.job_ids for one in self._streams}.items():
             for job_id in job_ids:
@@ -225,7 +222,7 @@ class Run:
         finally:
             means.api.slots.release()
         if not job.streams:
-            means.report.done(job.status_stream.kind, job.job_id, job.status)
+            means.report.done(job.kind, job.job_id, job.status)
 
     async def _wait(self, means: Means, jobs: list[Job], limit: float) -> None:
         """Wait until a job is due, as long as waiting is allowed."""

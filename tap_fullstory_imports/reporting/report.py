@@ -258,11 +258,12 @@ class Report:
             f" requests {counts['requests']}, retries {counts['retries']},"
             f" warnings {counts['warnings']}, seconds waited {waited:.1f}."
         )
-        with suppress(OSError):  # the terminal has gone
-            for line in self._table.show(
-                sys.stderr if is_terminal() else None
-            ).splitlines():
-                self._logger.info("%s", line.rstrip())
+        if is_terminal():
+            with suppress(OSError):  # the terminal has gone
+                self._table.show(sys.stderr)
+        else:
+            for line in self._table.lines():
+                self._logger.info("%s", line)
         self._logger.info("%s", summary)
         if not self._settings.summary_file:
             return

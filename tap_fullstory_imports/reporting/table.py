@@ -7,9 +7,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
-
-from rich.table import Table
+from typing import Any, TextIO
 
 from tap_fullstory_imports.reporting.redaction import without_key
 from tap_fullstory_imports.reporting.words import bounded
@@ -70,29 +68,31 @@ class JobTable:
             row.outcome = "not read" if reason in row.reasons else row.outcome
         self._worst.sort(key=lambda one: one.badness)
 
-    def show(self, file: Any = None) -> str:
-        """Print the table in a terminal; or return it as lines without colour."""
-        from rich import box, console  # noqa: PLC0415 - only where a run reports
+    def show(self, terminal: TextIO) -> None:
+        """Print the table in colour, as wide as the terminal."""
+        self._print(terminal, "SIMPLE_HEAD", force_terminal=True)
+        terminal.write(self._others())
 
-        text, options = io.StringIO(), {"width": LOG_WIDTH, "color_system": None}
-        screen = console.Console(
-            file=file or text, **({"force_terminal": True} if file else options)
-        )
-        if self._worst:
-            screen.print(self._table(box.SIMPLE_HEAD if file else None))
-        screen.print(self._others(), markup=False, highlight=False, end="")
-        return text.getvalue()
+    def lines(self) -> list[str]:
+        """The table as lines of a log."""
+        text = io.StringIO()
+        self._print(text, None, width=LOG_WIDTH, color_system=None)
+        text.write(self._others())
+        return [line.rstrip() for line in text.getvalue().splitlines()]
 
     def markdown(self) -> str:
         """The table as Markdown."""
+        text = io.StringIO()
+        self._print(text, "MARKDOWN", width=10_000, color_system=None)
+        return f"{text.getvalue().strip()}\n\n{self._others()}"
+
+    def _print(self, file: TextIO, look: str | None, **options: Any) -> None:
+        """Print the rows in one of rich's looks; None is a table without lines."""
         from rich import box, console  # noqa: PLC0415 - only where a run reports
 
-        text = io.StringIO()
         if self._worst:
-            screen = console.Console(file=text, width=10_000, color_system=None)
-            screen.print(self._table(box.MARKDOWN))
-        lines = (line.strip() for line in text.getvalue().splitlines())
-        return "\n".join([*filter(None, lines), "", self._others()])
+            table = self._table(look and getattr(box, look))
+            console.Console(file=file, **options).print(table)
 
     def _others(self) -> str:
         """What became of the jobs that have no row; a line, or nothing."""
@@ -102,7 +102,7 @@ class JobTable:
         ]
         return f"and {', '.join(said)}\n" if said else ""
 
-    def _table(self, look: Any) -> Table:
+    def _table(self, look: Any) -> Any:
         from rich import box, table, text  # noqa: PLC0415 - only where a run reports
 
         made = table.Table(box=look, pad_edge=False, header_style="bold")

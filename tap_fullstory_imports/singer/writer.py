@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import time
+from typing import TextIO
 
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from singer_sdk.singerlib.encoding.simple import Message
@@ -17,6 +18,11 @@ PIECE_BYTES = 64 * 1024  # the size of a pipe
 WAIT_SECONDS = 1.0  # for a stdout that does not block
 END_SECONDS = 8.0  # for a busy target to take what is left
 _CLOSED = "The target has closed the pipe: see its own messages."
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Drop what is left of a stream, which Python flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class TargetGoneError(Exception):
@@ -116,7 +122,5 @@ class Writer(GenericSingerWriter[bytes, Message]):
     def _lost(self, reason: str) -> TargetGoneError:
         self._gone = reason
         if sys.stdout is not None:
-            # Python flushes stdout once more at its end, which must not fail then.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
+            lead_nowhere(sys.stdout)
         return TargetGoneError(reason)
