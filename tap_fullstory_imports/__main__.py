@@ -12,7 +12,7 @@ def main() -> None:
     """Run the command line; a signal ends it in silence while it is being loaded."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
-            # Handled, because Linux ignores what the first process has not handled.
+            # Linux ignores a signal that process 1 does not handle.
             signal.signal(number, lambda number, _: os._exit(128 + number))
     try:
         from tap_fullstory_imports.singer.writer import lead_nowhere  # noqa: PLC0415

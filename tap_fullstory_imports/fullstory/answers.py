@@ -65,7 +65,7 @@ class JobError(FullstoryError):
 
     @property
     def means_expired_token(self) -> bool:
-        """Whether the answer says so of a page that an earlier answer has named."""
+        """Whether this status means that the token of a page has expired."""
         return self.status in _MISSING_PAGES
 
 
@@ -204,7 +204,7 @@ def no_answer(error: Exception, seconds: float) -> FullstoryError:
 
 
 def _unusable_proxy(error: Exception) -> str:
-    """Why no request can pass the proxy; empty if one may. The address is checked."""
+    """Why the proxy can't be used; empty if it can. `api_url` has been checked."""
     if isinstance(error, requests.exceptions.InvalidSchema):
         return "SOCKS needs the package `PySocks`, which is not installed"
     if isinstance(error, requests.exceptions.InvalidURL):

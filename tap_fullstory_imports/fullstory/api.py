@@ -168,7 +168,7 @@ class Api:
     ) -> None:
         """Count silences and refusals; stop the run when they are too many."""
         if isinstance(error, NoAnswerError):
-            # Unless another request was answered, or has told of the same silence.
+            # Unless another request was answered, or reported the same silence.
             if started > max(self._answered_at, self._silent_at):
                 await self._silent(error)
             return

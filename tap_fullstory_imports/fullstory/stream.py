@@ -159,7 +159,7 @@ class JobStream(RESTStream["str | None"]):
         """What the rows are, for a sentence."""
         return f"failed {self.kind}"
 
-    # Where the SDK's way would not do
+    # Overrides of the SDK
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:

@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 500  # between two looks at signals
 
 @dataclass(frozen=True)
 class Means:
-    """What jobs are read with."""
+    """What all jobs of a run share."""
 
     api: Api
     output: Output
@@ -113,7 +113,7 @@ class Job:
         except NotReadyError as not_ready:
             self.is_unfinished, self.wait = True, not_ready.wait
             return False
-        except JobError as error:  # the pages can do without
+        except JobError as error:  # the pages can be read without it
             if is_wanted:
                 self._fail(stream, error)
             return True

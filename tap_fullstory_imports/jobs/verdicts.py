@@ -71,12 +71,12 @@ def counts(stream: JobStream, total: int | None, reported: int) -> str:
 
 
 def expired(error: JobError) -> AgainError:
-    """The API does not know a page that an answer has named."""
+    """The API no longer knows the token of a page."""
     return AgainError(f"The token of a page has expired: {error} {LATER}")
 
 
 def endless(reason: str) -> JobError:
-    """The pages go on."""
+    """The pages do not end."""
     return JobError(f"The pages do not end: {reason}. {LATER}")
 
 

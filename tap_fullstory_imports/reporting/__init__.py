@@ -1,4 +1,4 @@
-"""What a user reads while a run goes on, and after it.
+"""What a user reads during a run and at its end.
 
 `Report` takes note of everything that happens, and logs what a user should know.
 `table` has the jobs, `progress` the bar.

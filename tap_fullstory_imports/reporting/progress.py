@@ -12,6 +12,7 @@ from typing import Any
 from tap_fullstory_imports.reporting.words import many
 
 LINE_SECONDS = 10.0
+Job = tuple[str, str]  # its kind and its ID
 _MINUTE = 60
 
 
@@ -27,19 +28,19 @@ class Progress:
         """Start with nothing to do; `now` tells seconds."""
         self._logger, self._now, self._started = logger, now, now()
         self.jobs = self.rows = self._done = 0
-        self._open: dict[str, float] = {}  # the share of each job that is being read
+        self._open: dict[Job, float] = {}  # the share of each job that is being read
         self._next = now() + LINE_SECONDS
         self._has_bar = is_terminal() and os.environ.get("TERM") != "dumb"
         self._bar: Any = None  # of rich
 
-    def note(self, job_id: str, rows: int, total: int | None) -> None:
+    def note(self, job: Job, rows: int, total: int | None) -> None:
         """Note how many rows of a job have been written, of how many."""
         share = min(1.0, rows / total) if total else 0.0
-        self._open[job_id] = max(share, self._open.get(job_id, 0.0))
+        self._open[job] = max(share, self._open.get(job, 0.0))
 
-    def job_done(self, job_id: str) -> None:
+    def job_done(self, job: Job) -> None:
         """Note that a job has been read for all its streams."""
-        self._open.pop(job_id, None)
+        self._open.pop(job, None)
         self._done += 1
 
     def show(self) -> None:

@@ -1,4 +1,4 @@
-"""What a user reads while a run goes on, and after it."""
+"""What a user reads during a run and at its end."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOST_REASONS = 20
 OTHER_REASONS = "The reasons are left out, because there are too many."
 SHOWN_OUTCOMES = ("read", "already read", "deferred", "skipped", "not read", "failed")
 HOW_TO_SEARCH = (
-    "The run has failed. Lines of a target and of Meltano can follow. To find the"
-    " reasons, search the log for `Summary:`. They are the next lines of the tap."
+    "The run has failed. Lines of a target and of Meltano can follow. Search the log"
+    " for `Summary:`. The tap's next lines give the reasons."
 )
 
 
@@ -103,9 +103,10 @@ class Report:
 
     def page(self, stream: str, job_id: str, rows: int, total: int | None) -> None:
         """Note how many rows of a job have been read for a stream, of how many."""
+        kind = self._streams[stream].kind
         if stream.startswith("imported_"):
-            self._row(self._streams[stream].kind, job_id).rows = rows
-        self.progress.note(job_id, rows, total)
+            self._row(kind, job_id).rows = rows
+        self.progress.note((kind, job_id), rows, total)
 
     def refused(self, stream: str) -> None:
         """Note that the key may not read a stream."""
@@ -133,7 +134,7 @@ class Report:
             row.status = status.word
             row.refused = status.failed if status.is_final else None
         self._close(row)
-        self.progress.job_done(job_id)
+        self.progress.job_done((kind, job_id))
 
     def _row(self, kind: str, job_id: str) -> Row:
         return self._open.setdefault((kind, job_id), Row(kind, job_id))

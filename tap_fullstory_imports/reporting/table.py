@@ -41,7 +41,7 @@ class Row:
 
     @property
     def badness(self) -> tuple[int, bool]:
-        """Lower for a worse one."""
+        """A key that sorts the worst jobs first."""
         return OUTCOMES.index(self.outcome), not self.refused
 
 
@@ -61,7 +61,7 @@ class JobTable:
             del self._worst[MOST_ROWS:]
 
     def excuse(self, reason: str, jobs: int) -> None:
-        """Count jobs that failed for the reason that ended the run as not read."""
+        """Count as not read the jobs that failed for what ended the run."""
         self.jobs["failed"] -= jobs
         self.jobs["not read"] += jobs
         for row in self._worst:

@@ -237,7 +237,7 @@ def _is_safe(address: str, base: str = "") -> bool:
 
 
 def checked_shard(shard: str) -> str:
-    """A part of the jobs that there is."""
+    """A shard such as `2/8`, checked."""
     numbers = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", shard)
     if not numbers or not 1 <= int(numbers[1]) <= int(numbers[2]):
         raise fault(

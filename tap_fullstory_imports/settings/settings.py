@@ -127,7 +127,7 @@ def _raise_if_any(faults: Mapping[str, str]) -> None:
 
 
 def _unread(*names: str) -> str:
-    """A hint if the environment has one of these settings, which the run has not."""
+    """A hint if the environment has one of these settings, but is not read."""
     variables = [f"{PREFIX}{name.upper()}" for name in names]
     found = [f"`{name}`" for name in variables if os.environ.get(name)]
     if not found:

@@ -78,8 +78,8 @@ class BatchFiles:
         self._stream, self._size = stream.name, config.batch_size
         self._storage = storage = config.storage
         if "://" not in storage.root:
-            # Of a plain path, the SDK's manifest encodes spaces and other letters, and
-            # the SDK's targets do not decode them.
+            # The SDK percent-encodes a plain path in the manifest, but its targets do
+            # not decode it.
             path = Path(storage.root).absolute().as_posix()
             storage.root = f"file:///{path.lstrip('/')}"
         if storage.root.startswith("file:"):  # the prefix may name folders

@@ -39,7 +39,7 @@ class Writer(GenericSingerWriter[bytes, Message]):
         self._deadline: float | None = None
 
     def end_soon(self) -> None:
-        """End at a whole line, and after a moment without what is left."""
+        """Stop after the current line; drop the rest after `END_SECONDS`."""
         self._deadline = time.monotonic() + END_SECONDS
 
     @override
@@ -79,7 +79,7 @@ class Writer(GenericSingerWriter[bytes, Message]):
         return True
 
     def _write_whole(self, piece: memoryview) -> None:
-        """Write a piece, also where stdout does not block or takes a part only."""
+        """Write a whole piece, even if stdout takes only a part of it at once."""
         stdout = sys.stdout.buffer
         try:
             while piece:
