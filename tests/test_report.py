@@ -216,11 +216,11 @@ def test_file_of_a_run_that_sigterm_ends_is_written(api, tap, tmp_path):
 def test_failed_run_says_first_which_lines_to_search_for(api, tap):
     api.add(Job("a", rows=make_events(1)))
     run = tap.run(job_ids=["a", "missing"])
-    hint = next(n for n, line in enumerate(run.lines) if "search the log" in line)
+    hint = next(n for n, line in enumerate(run.lines) if "Search the log" in line)
     assert run.lines[hint + 1].split() == HEAD
     summary = next(n for n, line in enumerate(run.lines) if line.startswith("Summary:"))
     assert run.lines[summary + 1 :] == run.errors
-    assert "search" not in tap.run(job_ids=["a"]).stderr
+    assert "Search" not in tap.run(job_ids=["a"]).stderr
 
 
 @pytest.mark.parametrize("kind", ["warnings", "failures"])
