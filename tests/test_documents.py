@@ -219,8 +219,11 @@ def test_script_leaves_a_whole_state_whatever_the_target_does(tap, api, kind, be
     body, status, is_saved = TARGETS[kind]
     api.add(Job("a", rows=make_events(3)))
     tap.arguments(job_ids=["a"])  # writes the settings
-    text = f"#!{sys.executable}\nimport json, os, sys\n{body}"
-    tap.write("your-target", text).chmod(0o755)
+    program = tap.write("your_target.py", f"import json, os, sys\n{body}")
+    command = (
+        f'#!/bin/sh\nexec "{sys.executable}" "{program}"\n'  # a path can have spaces
+    )
+    tap.write("your-target", command).chmod(0o755)
     if before is not None:
         tap.write("state.json", json.dumps(before))
     (script,) = blocks("Without Meltano", "sh")

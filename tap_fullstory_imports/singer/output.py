@@ -52,7 +52,7 @@ class Output:
         self._storer, self._storing = Thread(), asyncio.Lock()
         self._bytes = 0  # since the last STATE
         self._state_bytes = len(self._state())
-        self._stated_at, self._has_news = now(), True
+        self._stated_at, self._has_news = now(), False
         for stream in streams:
             self._write_schema(stream)
 
