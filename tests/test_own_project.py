@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from itertools import count
+from shutil import which
 
 import pytest
 from yaml import safe_load
@@ -136,6 +137,9 @@ class TestOwnProject:
         (folder / "create.py").write_text(f"{CREATE}\n{calls}")
         shell("python create.py")
         assert (folder / "job-ids.csv").read_text().split() == ["job_id", *EVENTS]
+
+    @pytest.mark.skipif(not (which("curl") and which("jq")), reason="no curl or no jq")
+    def test_curl_and_jq_save_the_id_of_an_import(self, shell, folder):
         (folder / "import.json").write_text(json.dumps({"requests": JOBS["job-3"]}))
         shell(BY_CURL)
         assert (folder / "job-ids.txt").read_text() == "job-3\n"
