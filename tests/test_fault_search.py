@@ -551,6 +551,7 @@ class FaultSearch(RuleBasedStateMachine):
             run = self.tap.run(
                 speed=SPEED, pause=options.pause, state=target.state, **changes
             )
+        run = replace(run, stderr=SHARD.sub("", run.stderr))
         TALLY["runs"] += 1
         TALLY[f"path {options.path}"] += 1
         TALLY["stalling targets"] += bool(options.pause)
@@ -562,16 +563,14 @@ class FaultSearch(RuleBasedStateMachine):
     def check(self, part, options, run, *, lenient):
         """Check what a run says of itself, and that it has done what it could."""
         assert run.status in {0, 1}
-        errors = [SHARD.sub("", line) for line in run.errors]
-        lines = (SHARD.sub("", line) for line in run.lines)
-        numbers = next(filter(None, map(SUMMARY.match, lines)), None)
+        numbers = next(filter(None, map(SUMMARY.match, run.lines)), None)
         assert numbers, run.stderr
         read, already, deferred, skipped, failed = map(int, numbers.groups())
         # The last sentence that names no job is about all of them.
-        stopped = errors[-1:] and not FAILED.match(errors[-1])
+        stopped = run.errors[-1:] and not FAILED.match(run.errors[-1])
         assert run.status == int(bool(failed or stopped))
         named = sum(
-            int(match[1] or 1) for match in filter(None, map(FAILED.match, errors))
+            int(match[1] or 1) for match in filter(None, map(FAILED.match, run.errors))
         )
         # A job that failed in two streams may have failed for two reasons.
         assert failed <= named <= failed * len(options.streams), run.errors
