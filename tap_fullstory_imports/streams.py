@@ -11,18 +11,14 @@ import msgspec
 import requests
 from typing_extensions import override
 
-from tap_fullstory_imports.fullstory import (
-    JobStream,
-    Row,
-    Status,
-    count,
-    decode,
-    status_of,
-)
+from tap_fullstory_imports.fullstory.pages import Row, Status, count, decode, status_of
+from tap_fullstory_imports.fullstory.stream import JobStream
 
 
 class _ImportedStream(JobStream):
     """What jobs have imported."""
+
+    counted = "imported"
 
     @override
     def get_url_params(
@@ -32,15 +28,6 @@ class _ImportedStream(JobStream):
         if self.settings.include_schema:
             params["include_schema"] = "true"
         return params
-
-    @override
-    def reported(self, status: Status) -> int:
-        return status.imported
-
-    @property
-    @override
-    def rows_are(self) -> str:
-        return f"imported {self.kind}"
 
 
 class ImportedEvents(_ImportedStream):

@@ -15,7 +15,8 @@ from singer_sdk.helpers.capabilities import CapabilitiesEnum, TapCapabilities
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_fullstory_imports.fullstory import JobStream, Sessions
+from tap_fullstory_imports.fullstory.session import Sessions
+from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.jobs.run import Run
 from tap_fullstory_imports.reporting import about, redaction
 from tap_fullstory_imports.reporting.words import many
@@ -121,10 +122,10 @@ class TapFullstoryImports(Tap):
             _selected(self, everything=most_rows is not None),
             {"events": streams["import_jobs"], "users": streams["user_import_jobs"]},
             self.settings,
-            bookmarks=self._bookmarks,
-            writer=self.message_writer,
-            logger=self.logger,
-            most_rows=most_rows,
+            self._bookmarks,
+            self.message_writer,
+            self.logger,
+            most_rows,
         )
         sys.exit(run())
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from singer_sdk.testing import get_tap_test_class
 
-from tap_fullstory_imports.fullstory import FullstoryError
+from tap_fullstory_imports.fullstory.answers import FullstoryError
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.stand_in import (
     DEFAULT_API_KEY,

@@ -14,7 +14,7 @@ import pytest
 from yaml import safe_load
 
 from scripts.plugin import RAW, REPOSITORY
-from tap_fullstory_imports.fullstory import JobStream
+from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.settings.declaration import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
 from tests.harness import run, selecting

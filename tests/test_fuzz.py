@@ -21,14 +21,13 @@ from hypothesis import strategies as st
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.singerlib import Catalog
 
-from tap_fullstory_imports.fullstory import (
+from tap_fullstory_imports.fullstory import answers
+from tap_fullstory_imports.fullstory.answers import (
     FullstoryError,
     JobError,
     RetriableError,
-    answers,
-    page_of,
-    status_of,
 )
+from tap_fullstory_imports.fullstory.pages import page_of, status_of
 from tap_fullstory_imports.settings.command_line import read_state
 from tap_fullstory_imports.settings.declaration import SCHEMA
 from tap_fullstory_imports.singer.records import Records, record_lines

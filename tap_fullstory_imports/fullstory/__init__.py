@@ -4,25 +4,3 @@
 temporary failures. A response becomes a `Page` or a `Status`, or an error with a
 sentence for the user.
 """
-
-from tap_fullstory_imports.fullstory.answers import (
-    AccessError,
-    FullstoryError,
-    JobError,
-    MissingJobError,
-    NotReadyError,
-    RetriableError,
-    StopError,
-)
-from tap_fullstory_imports.fullstory.api import Api
-from tap_fullstory_imports.fullstory.pages import (
-    Page,
-    Row,
-    Status,
-    count,
-    decode,
-    page_of,
-    status_of,
-)
-from tap_fullstory_imports.fullstory.session import Sessions, Thread
-from tap_fullstory_imports.fullstory.stream import JobStream

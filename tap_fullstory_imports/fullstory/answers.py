@@ -128,13 +128,7 @@ def check(response: requests.Response) -> None:
     """Return for an answer with status 200; raise what any other answer means.
 
     Raises:
-        NotReadyError: For 202.
-        RateLimitError: For 429.
-        RetriableError: For 408, 409, 421, 423, 425, 5xx and every status that is
-            neither 2xx nor documented, such as 102.
-        AccessError: For 401 and 403.
-        MissingJobError: For 404.
-        JobError: For 3xx and every other 4xx.
+        FullstoryError: As `_RULES` has it; by default one after which to try again.
     """
     status = response.status_code
     if status == HTTPStatus.OK:

@@ -151,11 +151,6 @@ class Api:
         self._threads.append(thread)
         return answer
 
-    def close(self) -> None:
-        """End the threads that have nothing to do."""
-        for thread in self._threads:
-            thread.end()
-
     # What an answer says about all jobs
 
     def _accepted(self, stream: JobStream) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import Future
+from functools import partial
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from queue import SimpleQueue
@@ -139,43 +140,21 @@ class Thread:
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Any, ...] | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
         threading.Thread(target=self._work, daemon=True).start()
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in the thread; return or raise what it does."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.put((future, function, args))
-        return await future
-
-    def end(self) -> None:
-        """End the thread after the calls that it has been given."""
-        self._calls.put(None)
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # a call can't be cancelled
+        self._calls.put((future, partial(function, *args)))
+        return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            _make(*call)
-            del call  # or its arguments and its result would stay in memory
-
-
-def _make(
-    future: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]
-) -> None:
-    result, error = None, None
-    try:
-        result = function(*args)
-    except Exception as raised:  # noqa: BLE001 - raised where it is waited for
-        error = raised
-    with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
-        future.get_loop().call_soon_threadsafe(_settle, future, result, error)
-
-
-def _settle(
-    future: asyncio.Future[Any], result: object, error: Exception | None
-) -> None:
-    if future.done():  # it has been cancelled
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+        while True:
+            future, call = self._calls.get()
+            try:
+                future.set_result(call())
+            except Exception as error:  # noqa: BLE001 - raised where it is waited for
+                future.set_exception(error)
+            del future, call  # or arguments and result would stay in memory

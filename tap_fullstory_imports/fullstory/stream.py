@@ -35,6 +35,7 @@ class JobStream(RESTStream["str | None"]):
 
     Attributes:
         kind: What the jobs import: ``events`` or ``users``.
+        counted: Which count of a status counts the rows: ``imported`` or ``failed``.
         place: The field with a row's place in its job; empty if a job is one row.
         skips_without_rows: Whether nothing is asked if the status reports no rows.
         unreadable: How many timestamps of a job became null, with an example.
@@ -45,6 +46,7 @@ class JobStream(RESTStream["str | None"]):
     replication_method = REPLICATION_INCREMENTAL  # by finished job, in any catalog
     emit_activate_version_messages = False  # would delete the rows of finished jobs
     kind = "events"
+    counted = "failed"
     place = ""
     skips_without_rows = False
 
@@ -152,12 +154,8 @@ class JobStream(RESTStream["str | None"]):
 
     def reported(self, status: Status) -> int:
         """How many rows of a job its status reports."""
-        return status.failed
-
-    @property
-    def rows_are(self) -> str:
-        """What the rows are, for a sentence."""
-        return f"failed {self.kind}"
+        rows: int = getattr(status, self.counted)
+        return rows
 
     # Overrides of the SDK
 

@@ -7,16 +7,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import cast
 
-from tap_fullstory_imports.fullstory import (
+from tap_fullstory_imports.fullstory.answers import (
     AccessError,
-    Api,
     JobError,
-    JobStream,
     MissingJobError,
     NotReadyError,
-    Page,
-    Status,
 )
+from tap_fullstory_imports.fullstory.api import Api
+from tap_fullstory_imports.fullstory.pages import Page, Status
+from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.jobs import verdicts
 from tap_fullstory_imports.jobs.verdicts import AgainError, CountsError
 from tap_fullstory_imports.reporting.report import Report

@@ -9,12 +9,15 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import backoff
 
-from tap_fullstory_imports.fullstory import Api, JobStream, StopError
+from tap_fullstory_imports.fullstory.answers import StopError
+from tap_fullstory_imports.fullstory.api import Api
+from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.jobs.job import Job, Means
 from tap_fullstory_imports.reporting.report import LINE_SECONDS, Report
 from tap_fullstory_imports.reporting.words import named
@@ -29,6 +32,7 @@ _EXPECTED = StopError, TargetGoneError
 _SIGNALS = "SIGINT", "SIGTERM", "SIGHUP"
 
 
+@dataclass
 class Run:
     """Reads the jobs of the selected streams, and writes their records.
 
@@ -36,37 +40,19 @@ class Run:
     whose import still runs, or that was not read whole, is read again in the next one.
     """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        streams: Sequence[JobStream],
-        statuses: dict[str, JobStream],
-        settings: Settings,
-        *,
-        bookmarks: Bookmarks,
-        writer: Writer,
-        logger: logging.Logger,
-        most_rows: int | None = None,
-    ) -> None:
-        """Take what a run consists of.
-
-        Args:
-            streams: The streams to read, the most important one first.
-            statuses: The stream of statuses for each kind of jobs.
-            settings: The settings.
-            bookmarks: The finished jobs.
-            writer: Where the messages go.
-            logger: Where the report goes.
-            most_rows: After how many rows of a stream to stop; None reads everything.
-        """
-        self._streams, self._statuses, self._settings = streams, statuses, settings
-        self._bookmarks, self._writer = bookmarks, writer
-        self._logger, self._most_rows = logger, most_rows
-        self._reading: asyncio.Task[None] | None = None
-        self._ended_by: BaseException | None = None
-        self._signal = 0
-        self._force: threading.Timer | None = None
-        self._jobs: list[Job] = []  # that are left
-        self._waited = 0.0  # in vain, for imports that still run
+    streams: Sequence[JobStream]  # to read, the most important one first
+    statuses: dict[str, JobStream]  # the stream of statuses for each kind of jobs
+    settings: Settings
+    bookmarks: Bookmarks
+    writer: Writer
+    logger: logging.Logger
+    most_rows: int | None = None  # of each stream; None for all
+    _reading: asyncio.Task[None] | None = None
+    _ended_by: BaseException | None = None
+    _signal: int = 0
+    _force: threading.Timer | None = None
+    _jobs: list[Job] = field(default_factory=list)  # that are left
+    _waited: float = 0.0  # in vain, for imports that still run
 
     def __call__(self) -> int:
         """Read and write; return the exit code."""
@@ -78,13 +64,13 @@ class Run:
     # How a run ends
 
     async def _main(self) -> int:
-        report = Report(self._logger, self._settings, self._loop.time)
+        report = Report(self.logger, self.settings, self._loop.time)
         try:
             await self._read_all(report)
         except (StopError, TargetGoneError) as error:  # while it was being closed
             self._ended_by = self._ended_by or error
         left = [(job.kind, job.job_id) for job in self._jobs if job.streams]
-        is_test = self._most_rows is not None
+        is_test = self.most_rows is not None
         status = report.end(self._reason(), self._waited, left, test=is_test)
         if self._signal:
             return 128 + self._signal
@@ -94,9 +80,9 @@ class Run:
 
     async def _read_all(self, report: Report) -> None:
         now = self._loop.time
-        output = Output(self._streams, self._bookmarks, self._writer, now)
-        api = Api(self._settings, report, now)
-        means = Means(api, output, report, self._settings, self._most_rows)
+        output = Output(self.streams, self.bookmarks, self.writer, now)
+        api = Api(self.settings, report, now)
+        means = Means(api, output, report, self.settings, self.most_rows)
         keeping_up = asyncio.create_task(self._keep_up(means))
         self._reading = asyncio.create_task(self._rounds(means))
         if self._signal:
@@ -105,7 +91,6 @@ class Run:
             await self._reading
         keeping_up.cancel()
         report.progress.close()  # shows the cursor, even if the rest is ended by force
-        api.close()
         if not isinstance(self._ended_by, TargetGoneError):
             await output.close(is_cut=bool(self._signal))
 
@@ -146,7 +131,7 @@ class Run:
         if self._signal:
             return
         self._signal = number
-        self._writer.end_soon()
+        self.writer.end_soon()
         self._force = threading.Timer(END_SECONDS, os._exit, [128 + number])
         self._force.daemon = True
         self._force.start()
@@ -157,7 +142,7 @@ class Run:
 
     async def _rounds(self, means: Means) -> None:
         """Read all jobs; then, after a while, those that are left."""
-        limit = 0 if self._most_rows else self._settings.job_wait_timeout
+        limit = 0 if self.most_rows else self.settings.job_wait_timeout
         jobs, waits = self._todo(means), round_waits()
         self._jobs = jobs
         while jobs:
@@ -181,9 +166,9 @@ class Run:
     def _todo(self, means: Means) -> list[Job]:
         """The jobs that are not finished, each with the streams that lack it."""
         jobs: dict[tuple[str, str], Job] = {}
-        for stream in self._streams:
+        for stream in self.streams:
             already = [
-                one for one in stream.job_ids if (stream.name, one) in self._bookmarks
+                one for one in stream.job_ids if (stream.name, one) in self.bookmarks
             ]
             todo = len(stream.job_ids) - len(already)
             means.report.start(stream.name, stream.kind, todo, len(already))
@@ -193,9 +178,9 @@ class Run:
                     continue
                 key = stream.kind, job_id
                 if key not in jobs:
-                    jobs[key] = Job(means, *key, [], self._statuses[stream.kind])
+                    jobs[key] = Job(means, *key, [], self.statuses[stream.kind])
                 jobs[key].streams.append(stream)
-        for kind, job_ids in {one.kind: one.job_ids for one in self._streams}.items():
+        for kind, job_ids in {one.kind: one.job_ids for one in self.streams}.items():
             for job_id in job_ids:
                 if (kind, job_id) not in jobs:
                     means.report.already_read(kind, job_id)
@@ -208,12 +193,12 @@ class Run:
             for job in jobs:
                 await means.api.slots.acquire()
                 reading = tasks.create_task(self._read(means, job))
-                if self._most_rows:
+                if self.most_rows:
                     await reading
 
     async def _read(self, means: Means, job: Job) -> None:
-        if self._most_rows:
-            has_enough = means.report.settled(self._most_rows)
+        if self.most_rows:
+            has_enough = means.report.settled(self.most_rows)
             job.streams = [one for one in job.streams if one.name not in has_enough]
         try:
             await job.read()

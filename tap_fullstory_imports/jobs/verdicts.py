@@ -5,7 +5,9 @@ Source: https://developer.fullstory.com/server/events/get-batch-import-job-detai
 
 from __future__ import annotations
 
-from tap_fullstory_imports.fullstory import JobError, JobStream, MissingJobError, Status
+from tap_fullstory_imports.fullstory.answers import JobError, MissingJobError
+from tap_fullstory_imports.fullstory.pages import Status
+from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.reporting.words import bounded, many
 
 LATER = "Run again later. If the error persists, contact Fullstory's support."
@@ -66,7 +68,7 @@ def counts(stream: JobStream, total: int | None, reported: int) -> str:
     said = "no total" if total is None else f"a total of {total:,}"
     return (
         f"the pages report {said} and the status of the job reports {reported:,}"
-        f" {stream.rows_are}"
+        f" {stream.counted} {stream.kind}"
     )
 
 

@@ -14,7 +14,8 @@ from singer_sdk import Stream
 from singer_sdk.singerlib.encoding.base import SingerMessageType
 from singer_sdk.singerlib.encoding.simple import Message
 
-from tap_fullstory_imports.fullstory import Row, StopError
+from tap_fullstory_imports.fullstory.answers import StopError
+from tap_fullstory_imports.fullstory.pages import Row
 from tap_fullstory_imports.reporting.redaction import HIDDEN
 from tap_fullstory_imports.singer.records import json_lines
 

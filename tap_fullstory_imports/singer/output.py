@@ -9,7 +9,8 @@ from singer_sdk import Stream
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.singerlib import SchemaMessage, StateMessage
 
-from tap_fullstory_imports.fullstory import Row, Thread
+from tap_fullstory_imports.fullstory.pages import Row
+from tap_fullstory_imports.fullstory.session import Thread
 from tap_fullstory_imports.singer.batches import BatchFiles, File
 from tap_fullstory_imports.singer.records import Records, json_lines, record_lines
 from tap_fullstory_imports.singer.state import Bookmarks
@@ -135,8 +136,6 @@ class Output:
         finally:
             self._add_state()
             await self._flush()
-            self._thread.end()
-            self._storer.end()
 
     async def _announce(self, files: BatchFiles, file: File) -> None:
         message = await self._storer.call(files.store, file)

@@ -19,7 +19,8 @@ from singer_sdk.contrib.msgspec import enc_hook
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib.json import serialize_json
 
-from tap_fullstory_imports.fullstory import Row, StopError, decode
+from tap_fullstory_imports.fullstory.answers import StopError
+from tap_fullstory_imports.fullstory.pages import Row, decode
 
 Path = tuple[str, ...]
 
