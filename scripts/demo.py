@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from rich import box
@@ -24,10 +24,7 @@ from rich.table import Table
 from scripts.postgres import FOLDER as DATA
 from scripts.postgres import database, exit_on_signals
 from scripts.server import LOGIN, PREFIX
-from tests.stand_in import DEFAULT_API_KEY, DEMO, load
-
-if TYPE_CHECKING:
-    from tests.stand_in import StandIn
+from tests.stand_in import DEFAULT_API_KEY, DEMO, StandIn
 
 BIN = Path(sys.executable).parent
 DBT = BIN.parent / "dbt" / "bin" / "python"
@@ -37,8 +34,8 @@ FOLDER = Path("output", "demo").absolute()
 TRANSFORM = FOLDER / "transform"
 SCHEMA = "fullstory_demo"
 VIEWS = f"{SCHEMA}_models"
-JOBS_OF_EVENTS = ",".join(job["job_id"] for job in DEMO["jobs"] if "kind" not in job)
-JOBS_OF_USERS = ",".join(job["job_id"] for job in DEMO["jobs"] if "kind" in job)
+JOBS_OF_EVENTS = ",".join(job.job_id for job in DEMO if job.kind == "events")
+JOBS_OF_USERS = ",".join(job.job_id for job in DEMO if job.kind == "users")
 OF_KIND = """
     select
         job_id,
@@ -105,7 +102,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     is_own = bool(os.environ.get(f"{PREFIX}HOST"))
     try:
-        with database() as settings, load(DEMO) as api:
+        with database() as settings, StandIn(*DEMO) as api:
             os.environ.update(settings, PGOPTIONS=f"-c search_path={VIEWS},{SCHEMA}")
             tell(api, settings, is_own=is_own)
     except psycopg.Error as error:

@@ -10,6 +10,7 @@ import base64
 import gzip
 import json
 import re
+import sys
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,10 +35,6 @@ TEXTS = {"--about", "--discover", "--help", "--version"}
 ERROR = re.compile(r"^(.* \| )?(ERROR|CRITICAL) ", re.MULTILINE)
 USAGE = "Usage: "
 FAILED = re.compile(r"Summary: .*, failed (\d+);")
-TOO_DEEP = re.compile(
-    rb'"stream":"(?P<stream>\w+)".*'
-    rb'"job_id":"(?P<job>[^"]*)","\w+_index":(?P<place>\d+)'
-)
 # Maps with one of these names leave out rows, or what tells them from each other.
 UNCOUNTED = {"__filter__", "__else__", "__source__", "job_id", *PLACES.values()}
 PARTS: dict[str, dict[str, type]] = {
@@ -127,11 +124,7 @@ def whole_lines(stdout, *, may_be_cut=False):
 def check_messages(lines, given):
     written = _Written(given)
     for line in lines:
-        try:
-            message = _decode(line)
-        except RecursionError:
-            written.take_deep(line)
-            continue
+        message = _decode(line)
         kind = message.pop("type")
         parts = PARTS[kind]
         for name, type_ in parts.items():
@@ -140,12 +133,16 @@ def check_messages(lines, given):
 
 
 def _decode(line):
-    """Decode an object, fast unless it has odd numbers or characters."""
-    value = None
-    with suppress(msgspec.DecodeError):
+    """Decode an object, fast unless it is deep or has odd numbers or characters."""
+    value, limit = None, sys.getrecursionlimit()
+    with suppress(msgspec.DecodeError, RecursionError):
         value = msgspec.json.decode(line)
     if value is None:
-        value = json.loads(line, parse_float=str, parse_int=_integer)
+        sys.setrecursionlimit(10 * limit)
+        try:
+            value = json.loads(line, parse_float=str, parse_int=_integer)
+        finally:
+            sys.setrecursionlimit(limit)
     assert isinstance(value, dict), f"no object: {line[:80]!r}"
     return value
 
@@ -184,18 +181,7 @@ class _Written:
     def take_batch(self, stream, manifest, **_):
         for line in lines_in(manifest):
             assert line.endswith(b"\n")
-            try:
-                self.take_record(stream, _decode(line))
-            except RecursionError:
-                self.take_deep(b'"stream":"%b",' % stream.encode() + line)
-
-    def take_deep(self, line):
-        """A record that is nested too deeply for a decoder."""
-        found = TOO_DEEP.search(line)
-        assert found, f"no record: {line[:80]!r}"
-        self._count(
-            found["stream"].decode(), found["job"].decode(), int(found["place"])
-        )
+            self.take_record(stream, _decode(line))
 
     def _count(self, stream, job_id, place):
         """It must be the next one of its job, or its first one again."""

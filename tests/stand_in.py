@@ -1,53 +1,39 @@
 """A stand-in Fullstory API: the endpoints that read batch imports of events and users.
 
-One program for the tests (``with StandIn(Job(...)) as api``), the demo and the
-benchmarks (``python -m tests.stand_in --scenario demo``). What the real API promises
-is kept to the letter: the raw key after ``Basic``, string totals, opaque tokens,
-202 while a job is processing, the documented error bodies. Any single answer can be
-replaced or disturbed, per job, by an `Answer`.
+The tests, the demo and the benchmarks use it: ``with StandIn(Job(...)) as api``. What
+the real API promises is kept to the letter: the raw key after ``Basic``, string totals,
+opaque tokens, 202 while a job is processing, the documented error bodies. Any single
+answer can be replaced or disturbed, per job, by an `Answer`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
-import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
 import logging
 import re
-import signal
 import socket
 import struct
-import sys
 import threading
 import time
 import zlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import EllipsisType
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
-from multidict import CIMultiDict
 
-from tests import limiters
+Rows = list[dict[str, Any]]
+Total = str | int | None
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import EllipsisType
-
-    Rows = list[dict[str, Any]]
-    Total = str | int | None
-
-ENDLESS = "endless "
 DEFAULT_API_KEY = "na1.c3RhbmQtaW4ta2V5.0123456789abcdef"
 
 # The documented example of an imported event. Fields for which the documentation has
@@ -92,10 +78,9 @@ EXAMPLE_USER: dict[str, Any] = json.loads("""{
 class Answer:
     """Replaces or disturbs the normal answer to one request."""
 
-    # None, or 200 without a body: the normal answer.
-    status: int | None = None
-    # Sent as it is, a dict as JSON. None: the normal body, the job's `processing_body`
-    # with 202, the documented body with a documented error, else nothing.
+    status: int = 200
+    # Sent as it is, a dict as JSON. None: with 200 the normal answer, with a documented
+    # error its body, else nothing.
     body: bytes | str | dict[str, Any] | None = None
     # In addition to the usual ones. A 429 has a `Retry-After` only if it is given here.
     headers: dict[str, str] = field(default_factory=dict)
@@ -107,8 +92,8 @@ class Answer:
     drop: bool = False  # close the connection without a byte
     reset: bool = False  # close it, after `cut` or `drop`, by a TCP reset
     hang: bool = False  # never answer
-    trickle: float | None = None  # seconds after each byte of the body
-    raw: bytes | None = None  # instead of an HTTP answer; with `trickle` as a body
+    trickle: float | None = None  # seconds after each byte
+    raw: bytes | None = None  # instead of an HTTP answer
     endless: bytes = b""  # after `raw`, again and again, until the client has gone
 
 
@@ -119,31 +104,24 @@ class Job:
     job_id: str
     rows: Rows = field(default_factory=list)  # the imported events or users
     page_size: int = 100  # of `/imports` and of `/errors`
-    # The layout of `/imports`, instead of `rows`; pages may be empty.
-    pages: list[Rows] | None = None
-    # The text of each page's `results`; wins over `pages`.
-    raw_pages: list[bytes | str] | None = None
+    # The pages of `/imports`, instead of `rows`: rows, or the text of `results`, which
+    # needs a number as its `total`.
+    pages: Sequence[Rows | bytes | str] | None = None
     # The `next_page_token` of each page of `/imports`; none where the list has ended. A
     # token leads to the page after the first page that sent it, so repeated ones loop;
-    # from the last page it leads there again. One that begins with `ENDLESS` leads to
-    # empty pages with fresh tokens for ever.
+    # from the last page it leads there again.
     tokens: list[str] | None = None
     # `total_records` of `/imports`; `...`: the true count, None: left out, a list: one
     # value for each page.
     total: Total | list[Total] | EllipsisType = ...
-    # The import is still running: the rows at the first requests for a page of
-    # `/imports`, one list for each request. Later requests get `rows`.
-    earlier: list[Rows] = field(default_factory=list)
     status: str | None = "COMPLETED"  # the word of the status; None: left out
-    words: list[str | None] = field(default_factory=list)  # before `status`, one each
-    imports: int | None = None  # the status's count; None: the true one, or 0
+    imports: int | None = None  # the status's count; None: the true one
     failures: Rows = field(default_factory=list)  # the rows of `/errors`
-    errors: int | None = None  # the status's count; None: the true one, or 0
+    errors: int | None = None  # the status's count; None: the true one
     created: str = "2026-01-15T01:30:15.01Z"
     # So many answers, of 202 or by the status, that one endpoint gives before the job
     # is ready; -1: for ever.
     processing: int = 0
-    processing_body: bytes = b""  # of a 202
     # Answers by endpoint (`imports`, `errors`, `status`) or by page (`imports:2` is the
     # third): the first request takes the first and so on. None and a list that has
     # ended are the normal answer. The answer by page wins; both lists move on.
@@ -156,7 +134,7 @@ class Job:
     kind: str = "events"  # or `users`: a job of each kind may have the same ID
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     """A request as it arrived; without such a route, no kind, job or endpoint."""
 
@@ -164,13 +142,16 @@ class Request:
     kind: str
     job_id: str  # percent-decoded once
     endpoint: str  # `imports`, `errors`, `status`
-    token: str | None  # the `page_token`
     query: dict[str, str]
     headers: dict[str, str]  # with their names as sent
     at: float  # `time.monotonic` of its arrival
-    connection: int = 0  # the client's port
+    connection: int  # the client's port
     status: int = 0  # what was answered; 0: nothing (yet)
-    is_limited: bool = False  # refused by the rate limit, so that no job was asked
+    is_disturbed: bool = False  # by its job's script, or because the job is not ready
+
+    @property
+    def token(self):
+        return self.query.get("page_token")
 
 
 @dataclass(frozen=True)
@@ -179,7 +160,7 @@ class _Reply:
 
     status: int
     body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _DOCUMENTED_ERRORS = {
@@ -196,10 +177,9 @@ _DOCUMENTED_ERRORS = {
 _SILENT = logging.getLogger("tests.stand_in")
 _SILENT.setLevel(logging.CRITICAL + 1)  # a test reads the log of the tap only
 _MOST_UNSENT = 1024 * 1024
-_ENDPOINTS = ("imports", "errors", "status")
+_ENDPOINTS = {"imports", "errors", "status"}
 _PATH = re.compile(r"/v2/(events|users)/batch/([^/]+)(?:/(imports|errors))?")
 _TYPES = {str: "str", bool: "bool", int: "int", float: "real"}
-_JSON_PARTS = re.compile(r'"(?:[^"\\]+|\\.)*"|[\[{]|[\]}]|,|[^\s\[\]{},"]+', re.DOTALL)
 
 
 def _dump(value):
@@ -211,9 +191,9 @@ def _dump(value):
 
 
 def _as_bytes(body):
-    if isinstance(body, dict):
-        return _dump(body)
-    return body.encode() if isinstance(body, str) else body
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else _dump(body)
 
 
 def _error(status, code="", message="", headers=()):
@@ -228,24 +208,14 @@ def _with_schema(row):
     types = {
         key: _TYPES[type(value)] for key, value in properties if type(value) in _TYPES
     }
-    return {**row, "schema": row.get("schema", {"properties": types})}
-
-
-def _count(array):
-    """Counts the elements of a JSON array that no decoder may be able to read."""
-    depth = commas = parts = 0
-    for part in _JSON_PARTS.findall(array):
-        parts += 1
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(part, 0)
-        commas += part == "," and depth == 1
-    return commas + 1 if parts > len("[]") else 0
+    return {"schema": {"properties": types}, **row}
 
 
 class _Listing:
     """The pages of a job's imports or errors, each encoded once."""
 
     def __init__(self, pages, tokens, total):
-        self._pages = pages  # bytes, or what returns the rows
+        self._pages = pages  # rows, the text of rows, or what makes the rows
         self._tokens = tokens
         self._total = total
         self._bodies: dict[tuple[int, bool], bytes] = {}
@@ -276,69 +246,50 @@ class _Listing:
         return self._bodies[key]
 
     def _results(self, source, include_schema):
-        if isinstance(source, bytes):
-            return source
+        if isinstance(source, bytes | str):
+            return _as_bytes(source)
+        rows = source() if callable(source) else source
         if include_schema:
-            return _dump([*map(_with_schema, source())])
-        return _dump([{k: row[k] for k in row if k != "schema"} for row in source()])
+            return _dump([*map(_with_schema, rows)])
+        return _dump([{k: row[k] for k in row if k != "schema"} for row in rows])
 
 
 class _Served:
     """A job as the server holds it: its pages, and what has been asked of it."""
 
     def __init__(self, job):
-        for key in job.script:
-            if key.partition(":")[0] not in _ENDPOINTS:
-                message = f"a script is for one of {_ENDPOINTS}, not for {key!r}"
-                raise ValueError(message)
+        assert {key.partition(":")[0] for key in job.script} <= _ENDPOINTS
         self.job = job
         self._asked: Counter[str] = Counter()
         self._waits: Counter[str] = Counter()
-        self._words = iter(job.words)
         self._seed = zlib.crc32(job.job_id.encode())
-        make, make_failures = _MAKERS[job.kind]
-        self.imported, pages = self._lay_out_imports(make)
-        tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
+        make, make_failures = MAKERS[job.kind]
+        self.imported = job.generate or len(job.rows)
+        pages = job.pages or self._lay_out(job.rows, job.generate, make)
+        if job.pages:
+            is_text = isinstance(job.pages[0], bytes | str)
+            self.imported = job.total if is_text else sum(map(len, job.pages))
         self.failed = job.generate_failures or len(job.failures)
         failures = self._lay_out(job.failures, job.generate_failures, make_failures)
+        tokens = self._tokens("p", len(pages)) if job.tokens is None else job.tokens
+        total = str(self.imported) if job.total is ... else job.total
         self.listings = {
-            "imports": _Listing(pages, tokens, self._total(self.imported)),
+            "imports": _Listing(pages, tokens, total),
             "errors": _Listing(
                 failures, self._tokens("e", len(failures)), str(self.failed)
             ),
         }
-        self._earlier = iter([self._snapshot(rows) for rows in job.earlier])
 
-    def _total(self, count):
-        return str(count) if self.job.total is ... else self.job.total
-
-    def _snapshot(self, rows):
-        """Lays out `/imports` as it was when it had only these rows."""
-        pages = self._lay_out(rows)
-        return _Listing(pages, self._tokens("p", len(pages)), self._total(len(rows)))
-
-    def _lay_out_imports(self, make):
-        job = self.job
-        if job.raw_pages is not None:
-            raw = [_as_bytes(page) for page in job.raw_pages] or [b"[]"]
-            return sum(_count(page.decode(errors="replace")) for page in raw), raw
-        if job.pages is not None:
-            pages = job.pages or [[]]
-            return sum(map(len, pages)), [partial(list, page) for page in pages]
-        count = job.generate or len(job.rows)
-        return count, self._lay_out(job.rows, job.generate, make)
-
-    def _lay_out(self, rows, generate=0, make=None):
+    def _lay_out(self, rows, generate, make):
         size = self.job.page_size
         if generate:
             return [
-                partial(make, min(size, generate - first), self._seed, first)
+                lambda first=first: make(min(size, generate - first), self._seed, first)
                 for first in range(0, generate, size)
             ]
         # One page at least: a job without rows answers with an empty one.
         return [
-            partial(list, rows[first : first + size])
-            for first in range(0, max(len(rows), 1), size)
+            rows[first : first + size] for first in range(0, max(len(rows), 1), size)
         ]
 
     def _tokens(self, kind, pages):
@@ -350,13 +301,8 @@ class _Served:
             for page in range(1, pages)
         ]
 
-    def encode(self):
-        for listing in self.listings.values():
-            for page in range(len(listing)):
-                listing.body(page)
-
     def script(self, endpoint, token):
-        """Returns the next scripted answer, or one that changes nothing."""
+        """The next scripted answer, if there is one."""
         keys = [endpoint]
         if endpoint in self.listings:
             keys.append(f"{endpoint}:{self.listings[endpoint].find(token)}")
@@ -366,57 +312,44 @@ class _Served:
             if self._asked[key] < len(answers):
                 found = answers[self._asked[key]] or found
             self._asked[key] += 1
-        return found or Answer()
+        return found
 
     def reply(self, endpoint, query, answer):
-        """Returns the scripted answer, with the normal one for what it leaves out."""
-        status, body = answer.status, answer.body
-        if status is None or (status == 200 and body is None):
-            reply = self._normal(endpoint, query)
-        elif status == 202:
-            reply = _Reply(status, self.job.processing_body)
-        else:
-            reply = _error(status)
-        return reply if body is None else _Reply(reply.status, _as_bytes(body))
-
-    def _normal(self, endpoint, query):
+        """The scripted answer, or the normal one."""
+        if answer.body is not None:
+            return _Reply(answer.status, _as_bytes(answer.body))
+        if answer.status != 200:
+            return _error(answer.status)
         if endpoint == "status":
             return _Reply(200, _dump(self._status()))
-        if not self._is_ready():
+        if not self.is_ready:
             self._waits[endpoint] += 1
-            return _Reply(202, self.job.processing_body)
-        listing, token = self.listings[endpoint], query.get("page_token", "")
-        if token.startswith(ENDLESS):
-            return _Reply(200, _dump({"results": [], "next_page_token": f"{token}+"}))
-        if endpoint == "imports":
-            listing = next(self._earlier, listing)
-        page = listing.find(token)
+            return _error(202)
+        listing = self.listings[endpoint]
+        page = listing.find(query.get("page_token"))
         if page is None:
             return _error(400, "invalid_argument", "invalid page_token")
-        include_schema = endpoint == "imports" and query.get("include_schema", "false")
-        if include_schema not in {False, "false", "true"}:
-            return _error(400, "invalid_argument", "invalid include_schema")
-        return _Reply(200, listing.body(page, include_schema=include_schema == "true"))
+        include_schema = endpoint == "imports" and query.get("include_schema") == "true"
+        return _Reply(200, listing.body(page, include_schema=include_schema))
 
-    def _is_ready(self):
+    @property
+    def is_ready(self):
         waits = max([0, *self._waits.values()])
         return self.job.processing != -1 and waits >= self.job.processing
 
     def _status(self):
-        job = self.job
-        ready = self._is_ready()
-        self._waits["status"] += not ready
-        word = next(self._words, job.status) if ready else "PROCESSING"
-        ready = ready and word == job.status
-        about = {"id": job.job_id, "status": word, "created": job.created}
-        if word is None:
-            del about["status"]
-        if word != "PROCESSING":
-            about["finished"] = "2026-01-15T01:31:15.5Z"
+        job, is_ready = self.job, self.is_ready
+        self._waits["status"] += not is_ready
+        about = {"id": job.job_id, "status": job.status, "created": job.created}
+        about["finished"] = "2026-01-15T01:31:15.5Z"
+        if not is_ready:
+            about["status"] = "PROCESSING"
+        if about["status"] == "PROCESSING":
+            del about["finished"]
         return {
-            "imports": self.imported * ready if job.imports is None else job.imports,
-            "errors": self.failed * ready if job.errors is None else job.errors,
-            "job": about,
+            "imports": self.imported * is_ready if job.imports is None else job.imports,
+            "errors": self.failed * is_ready if job.errors is None else job.errors,
+            "job": {name: text for name, text in about.items() if text is not None},
         }
 
 
@@ -427,65 +360,59 @@ class StandIn:
         self,
         *jobs,
         api_key=DEFAULT_API_KEY,
-        limiter: limiters.Limiter | None = None,  # over all endpoints
+        limiter=None,  # one of `limiters`, over all endpoints
         latency=0.0,  # seconds before every answer
         tls=None,  # serve https with this `ssl.SSLContext`
     ):
         self.api_key: str = api_key
         self.url = ""  # the base of all paths, once it serves
-        self._limiter = limiter
-        self._latency = latency
-        self._tls = tls
-        self._jobs: dict[tuple[str, str], _Served] = {}
-        self._lock = threading.Lock()
-        self._numbers = itertools.count()
-        self._log: dict[int, Request] = {}
+        self._limiter, self._latency, self._tls = limiter, latency, tls
+        self.jobs: dict[tuple[str, str], _Served] = {}
+        self._log: list[Request] = []
         self.add(*jobs)
 
     @property
     def requests(self):
         """Everything that arrived, in order."""
-        with self._lock:
-            return list(self._log.values())
+        return list(self._log)
 
     @property
     def row_counts(self):
         """The number of rows by kind, endpoint and job, where its job tells it."""
         counts: dict[tuple[str, str, str], int] = {}
-        for (kind, job_id), served in self._jobs.items():
+        for (kind, job_id), served in self.jobs.items():
             job, answers = served.job, itertools.chain(*served.job.script.values())
             if any(one and (one.body or one.raw) is not None for one in answers):
                 continue
-            if not job.earlier and job.tokens is None:
+            if job.tokens is None:
                 counts[kind, "imports", job_id] = served.imported
             if job.errors is None:
                 counts[kind, "errors", job_id] = served.failed
             counts[kind, "status", job_id] = 1
         return counts
 
-    def asked(self, job_id=None, endpoint=None, kind=None):
-        """The requests for a job, to an endpoint, for a kind, or all of it."""
+    def asked(self, job_id=None, endpoint=None):
+        """The requests for a job, to an endpoint, or all of it."""
         return [
             request
             for request in self.requests
-            if job_id in {None, request.job_id}
-            and endpoint in {None, request.endpoint}
-            and kind in {None, request.kind}
+            if job_id in {None, request.job_id} and endpoint in {None, request.endpoint}
         ]
 
     def clear(self):
         """Forgets the requests that have arrived."""
-        with self._lock:
-            self._log.clear()
+        self._log = []
 
     def add(self, *jobs):
         """Adds jobs, or puts them in the place of those with the same kind and ID."""
-        self._jobs |= {(job.kind, job.job_id): _Served(job) for job in jobs}
+        self.jobs |= {(job.kind, job.job_id): _Served(job) for job in jobs}
 
     def encode(self):
         """Encodes all pages beforehand, so that no request has to wait for it."""
-        for served in self._jobs.values():
-            served.encode()
+        for served in self.jobs.values():
+            for listing in served.listings.values():
+                for page in range(len(listing)):
+                    listing.body(page)
 
     def __enter__(self):
         ready: Future[str] = Future()
@@ -524,40 +451,32 @@ class StandIn:
                 await asyncio.sleep(0.1)
 
     async def _handle(self, http):
-        path, _, text = http.raw_path.partition("?")
-        query = dict(parse_qsl(text, keep_blank_values=True))
-        token = query.get("page_token")
+        path, _, query = http.raw_path.partition("?")
         match = _PATH.fullmatch(path)
-        kind, job_id, endpoint = (
-            (match[1], unquote(match[2]), match[3] or "status") if match else [""] * 3
-        )
+        kind, job_id, endpoint = match.groups("status") if match else [""] * 3
         peer = http.transport and http.transport.get_extra_info("peername")
         request = Request(
             raw_path=http.raw_path,
             kind=kind,
-            job_id=job_id,
+            job_id=unquote(job_id),
             endpoint=endpoint,
-            token=token,
-            query=query,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
             headers=dict(http.headers),
             at=time.monotonic(),
             connection=peer[1] if peer else 0,
         )
-        number = next(self._numbers)
-        with self._lock:
-            self._log[number] = request
-        reply = self._refuse(request, http)
-        is_limited = reply is not None and reply.status == 429
-        answer = Answer()
-        latency = self._latency
+        self._log.append(request)
+        reply, answer, latency = self._refuse(request, http), Answer(), self._latency
         if reply is None:
-            served = self._jobs[kind, job_id]
-            answer = served.script(endpoint, token or "")
+            served = self.jobs[kind, request.job_id]
+            scripted = served.script(endpoint, request.token)
+            request.is_disturbed = scripted is not None or not served.is_ready
+            answer = scripted or answer
             latency += served.job.latency + answer.latency
             if answer.early and http.transport is not None:
                 http.transport.write(b"HTTP/1.1 %d Early\r\n\r\n" % answer.early)
             if not (answer.drop or answer.hang):
-                reply = served.reply(endpoint, query, answer)
+                reply = served.reply(endpoint, request.query, answer)
         if latency:
             await asyncio.sleep(latency)
         if reply is None:
@@ -565,15 +484,22 @@ class StandIn:
                 await self._stopping.wait()
             _close(http, reset=answer.reset)
             return web.Response()
-        with self._lock:
-            if number in self._log:
-                self._log[number] = dataclasses.replace(
-                    request, status=reply.status, is_limited=is_limited
-                )
-        return await _send(http, reply, answer)
+        request.status = reply.status
+        headers = {"Content-Type": "application/json", **reply.headers}
+        headers |= answer.headers
+        if (answer.raw, answer.cut, answer.trickle) == (None, None, None):
+            return web.Response(status=reply.status, body=reply.body, headers=headers)
+        raw = answer.raw
+        if raw is None:
+            headers |= {"Content-Length": str(len(reply.body)), "Connection": "close"}
+            lines = [f"{name}: {text}\r\n" for name, text in headers.items()]
+            head = f"HTTP/1.1 {reply.status} -\r\n{''.join(lines)}\r\n"
+            raw = head.encode() + reply.body[: answer.cut]
+        await _send(http, raw, answer)
+        return web.Response()
 
     def _refuse(self, request, http):
-        """Returns the answer to a request that reaches no job."""
+        """The answer to a request that reaches no job."""
         if self._limiter and (headers := self._limiter.refuse()) is not None:
             return _error(429, headers=headers)
         if not request.endpoint:
@@ -582,7 +508,7 @@ class StandIn:
             return _error(405, "method_not_allowed", "Method not allowed")
         if http.headers.get("Authorization") != f"Basic {self.api_key}":
             return _error(401)
-        return None if (request.kind, request.job_id) in self._jobs else _error(404)
+        return None if (request.kind, request.job_id) in self.jobs else _error(404)
 
 
 def _close(http, *, reset=False):
@@ -595,35 +521,11 @@ def _close(http, *, reset=False):
     http.transport.close()
 
 
-async def _send(http, reply, answer):
-    if answer.raw is not None:
-        await _send_raw(http, answer.raw, answer)
-        return web.Response()
-    headers = CIMultiDict({"Content-Type": "application/json"})
-    headers.update(reply.headers)
-    headers.update(answer.headers)
-    if answer.cut is None and answer.trickle is None:
-        return web.Response(status=reply.status, body=reply.body, headers=headers)
-    response = web.StreamResponse(status=reply.status, headers=headers)
-    response.content_length = len(reply.body)
-    body = reply.body[: answer.cut]
-    with contextlib.suppress(ConnectionError):  # the client has gone
-        await response.prepare(http)
-        if answer.trickle is None:
-            await response.write(body)
-        else:
-            for position in range(len(body)):
-                await response.write(body[position : position + 1])
-                await asyncio.sleep(answer.trickle)
-    if answer.cut is not None:
-        _close(http, reset=answer.reset)
-    return response
-
-
-async def _send_raw(http, raw, answer):
-    size = len(raw) if answer.trickle is None else 1
+async def _send(http, raw, answer):
+    """Send bytes as they are, and close the connection."""
+    size = max(1, len(raw)) if answer.trickle is None else 1
     pieces = itertools.chain(
-        (raw[start : start + size] for start in range(0, len(raw), max(1, size))),
+        (raw[start : start + size] for start in range(0, len(raw), size)),
         itertools.repeat(answer.endless) if answer.endless else (),
     )
     for piece in pieces:
@@ -632,20 +534,9 @@ async def _send_raw(http, raw, answer):
         http.transport.write(piece)
         is_full = http.transport.get_write_buffer_size() > _MOST_UNSENT
         await asyncio.sleep(answer.trickle or (0.001 if is_full else 0))
-    _close(http)
+    _close(http, reset=answer.reset)
 
 
-_USER_AGENTS = (
-    "Mozilla/5.0 (Windows NT 10.0; rv:146.0) Firefox/146.0",
-    "Mozilla/5.0 (Macintosh) Chrome/143.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (X11; Linux x86_64) Chrome/142.0.0.0",
-)
-_REFERRERS = ("https://www.example.org/search?q=shop", "https://news.example.net/", "")
-_DEVICES = (
-    ("Apple", "iPhone 16", 1179, 2556),
-    ("Google", "Pixel 9", 1080, 2424),
-    ("Samsung", "Galaxy S25", 1080, 2340),
-)
 _PLACES = (
     ("US", "GA", "Atlanta", 33.749, -84.388),
     ("DE", "BE", "Berlin", 52.52, 13.405),
@@ -653,7 +544,6 @@ _PLACES = (
     ("JP", "13", "東京", 35.6762, 139.6503),
 )
 _PLACE = ("country", "region", "city", "latitude", "longitude")
-_DEVICE = ("manufacturer", "model", "screen_width", "screen_height")
 _ITEMS = (
     {"sku": "MUG-01", "name": "Coffee mug", "quantity": 2, "price": 12.5},
     {"sku": "TEE-07", "name": "T-shirt “classic”", "quantity": 1, "price": 24.0},
@@ -720,23 +610,26 @@ def _properties(number, dice):
 def _context(name, dice):
     context: dict[str, Any] = {}
     if name == "Level Finished":
-        device: dict[str, Any] = dict(zip(_DEVICE, _DEVICES[dice[10] % 3], strict=True))
         context["mobile"] = {
             "app_id": "com.example.shop",
             "app_version": f"3.{dice[11] % 12}.0",
             "app_name": "Example Shop",
             "build_variant": ("release", "beta")[dice[12] % 2],
         }
-        context["device"] = device | {
-            f"viewport_{side}": device[f"screen_{side}"] // 3
-            for side in ("width", "height")
+        context["device"] = {
+            "manufacturer": "Google",
+            "model": f"Pixel {dice[10] % 3 + 8}",
+            "screen_width": 1080,
+            "screen_height": 2424,
+            "viewport_width": 360,
+            "viewport_height": 808,
         }
     else:
         page = name.lower().replace(" ", "-")
         context["browser"] = {
             "url": f"https://shop.example.com/{page}?step={dice[10] % 4}",
-            "user_agent": _USER_AGENTS[dice[11] % 3],
-            "initial_referrer": _REFERRERS[dice[12] % 3],
+            "user_agent": f"Mozilla/5.0 (X11) Chrome/{dice[11]}.0.0.0 Safari/537.36",
+            "initial_referrer": "https://www.example.org/search?q=shop",
         }
     if dice[9] % 4:
         place = dict(zip(_PLACE, _PLACES[dice[8] % 4], strict=True))
@@ -827,64 +720,21 @@ def make_failed_users(count: int, seed: int = 0, first: int = 0) -> Rows:
     return failures
 
 
-_MAKERS = {
+MAKERS = {
     "events": (make_events, make_failures),
     "users": (make_users, make_failed_users),
 }
 
-# The scenario that the program serves unless it is given one.
-DEMO: dict[str, Any] = {
-    "jobs": [
-        {"job_id": "demo-large", "generate": 25_000, "page_size": 1_000},
-        {
-            "job_id": "demo-partly-failed",
-            "status": "FAILED",
-            "generate": 120,
-            "generate_failures": 30,
-        },
-        {"job_id": "demo-slow", "generate": 300, "processing": 2},
-        {
-            "job_id": "demo-users",
-            "kind": "users",
-            "status": "FAILED",
-            "generate": 200,
-            "generate_failures": 5,
-        },
-    ]
-}
-
-
-def load(scenario: dict[str, Any]) -> StandIn:
-    """Makes the server of a scenario: arguments of `StandIn`, jobs as fields of `Job`.
-
-    `limiter` has the arguments of `limiters.limiter`.
-    """
-    named = dict(scenario)
-    jobs = [Job(**fields) for fields in named.pop("jobs", ())]
-    if limiter := named.get("limiter"):
-        named["limiter"] = limiters.limiter(**limiter)
-    return StandIn(*jobs, **named)
-
-
-def main():
-    """Serves a scenario until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.stand_in", description=__doc__
-    )
-    parser.add_argument("--scenario", default="demo", help="a JSON file, or 'demo'")
-    args = parser.parse_args()
-    signals = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    scenario = DEMO
-    if args.scenario != "demo":
-        scenario = json.loads(Path(args.scenario).read_text(encoding="utf-8"))
-    stand_in = load(scenario)
-    stand_in.encode()
-    with stand_in:
-        sys.stdout.write(f"{stand_in.url}\n")
-        sys.stdout.flush()
-        signal.sigwait(signals)
-
-
-if __name__ == "__main__":
-    main()
+# What the demo loads.
+DEMO = (
+    Job("demo-large", generate=25_000, page_size=1_000),
+    Job("demo-partly-failed", status="FAILED", generate=120, generate_failures=30),
+    Job("demo-slow", generate=300, processing=2),
+    Job(
+        "demo-users",
+        kind="users",
+        status="FAILED",
+        generate=200,
+        generate_failures=5,
+    ),
+)

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.stand_in import (
-    Job,
-    make_events,
-    make_failed_users,
-    make_failures,
-    make_users,
-)
+from tests.stand_in import MAKERS, Job
 
-MAKERS = {
-    "events": (make_events, make_failures),
-    "users": (make_users, make_failed_users),
-}
 SETTINGS = {"events": "job_ids", "users": "user_job_ids"}
 
 

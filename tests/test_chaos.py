@@ -35,11 +35,9 @@ TRIALS = int(os.environ.get("CHAOS_TRIALS", "0"))
 TRIALS_OF_A_TEST = 20
 SECONDS_TO_END = 6.0
 SECONDS_TO_START = 1.5  # about: so that some signals come before Python is ready
-BLOCK = 65_536
+BLOCK = 65_536  # the size of a pipe
 TEXT = "y" * 200
 JOBS = 10  # of each kind, with the same IDs
-STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-
 TALLY: Counter[str] = Counter()
 
 
@@ -127,36 +125,31 @@ class Trial:
         }
 
 
-class Reader:
-    def __init__(self, process, pause):
-        self.out = bytearray()
-        self._pipe, self._pause = process.out, pause
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
+def read_slowly(pipe, pause):
+    """Read a pipe in a thread; return what grows, and the thread."""
+    out = bytearray()
 
-    def _read(self):
-        pause = threading.Event()
-        while block := os.read(self._pipe.fileno(), BLOCK):
-            self.out += block
-            pause.wait(self._pause)
+    def read():
+        while block := os.read(pipe.fileno(), BLOCK):
+            out.extend(block)
+            time.sleep(pause)
 
-    def join(self):
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-        return bytes(self.out)
+    thread = threading.Thread(target=read)
+    thread.start()
+    return out, thread
 
 
-def wait_for(moment, process, reader, api):
+def wait_for(moment, process, out, api):
     what, number = moment  # after so many seconds, bytes of stdout, or requests
-    began, pause = time.monotonic(), threading.Event()
+    began = time.monotonic()
     now: Callable[[], float] = {
         "seconds": lambda: time.monotonic() - began,
-        "bytes": lambda: len(reader.out),
+        "bytes": lambda: len(out),
         "requests": lambda: len(api.requests),
     }[what]
     while now() < number and process.poll() is None:
         assert time.monotonic() - began < 60
-        pause.wait(0.001)
+        time.sleep(0.001)
 
 
 def interrupt(trial, tap, target, number):
@@ -165,23 +158,23 @@ def interrupt(trial, tap, target, number):
     moment = trial.a_moment(target)
     with patch.dict(os.environ, {"PYTHONUNBUFFERED": trial.unbuffered}):
         process = tap.start(state=target.state, speed=trial.speed, **trial.settings)
-    reader = Reader(process, trial.pause)
+    out, reader = read_slowly(process.out, trial.pause)
     try:
-        wait_for(moment, process, reader, tap.api)
+        wait_for(moment, process, out, tap.api)
         has_ended = process.poll() is not None
         process.send_signal(number)
         process.wait(timeout=SECONDS_TO_END)
     finally:
         process.kill()
         process.wait()
-        out = reader.join()
+        reader.join(20)
+        assert not reader.is_alive()
         assert process.stderr is not None
         said = process.stderr.read().decode()
         process.out.close()
         process.stderr.close()
 
     status = process.returncode
-    TALLY["lines cut by SIGKILL"] += not out.endswith(b"\n")
     # Python's own answer to Ctrl-C, until the first line of the tap's `main`.
     is_too_early = (
         "init_import_site" in said
@@ -190,31 +183,25 @@ def interrupt(trial, tap, target, number):
     )
     process.given.may_be_cut = number == signal.SIGKILL
     process.given.may_crash = is_too_early
-    target.take(process.checked(out, said).stdout)
-    lines = out.count(b"\n")
-    TALLY["lines"] += lines
-    TALLY[f"{signal.Signals(number).name}: status {status}"] += 1
-    TALLY["ended before anything was written"] += not lines
-    TALLY["ended between the first line and the last"] += lines > 0 and status != 0
+    target.take(process.checked(bytes(out), said).stdout)
+    is_written = b"\n" in out
+    name = signal.Signals(number).name
+    TALLY[f"{name} while it writes"] += is_written and status != 0
     if has_ended or status in {0, 1}:  # the last thing that it did was under way
-        return True
+        return
     if status == -number:  # before Python can see to it, or when it has put all away
-        assert number == signal.SIGKILL or not lines or "Summary: " in said
+        assert number == signal.SIGKILL or not is_written or "Summary: " in said
     else:
-        assert status == STATUS[signal.Signals(number)]
-    return False
+        assert status == 128 + number
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _figures(request):
     yield
     if TRIALS:
-        with request.config.pluginmanager.getplugin(
-            "capturemanager"
-        ).global_and_fixture_disabled():
-            print(f"\nSeed {SEED}:")  # noqa: T201 - figures for who asked for them
-            for name, number in sorted(TALLY.items()):
-                print(f"{name}: {number:,}")  # noqa: T201
+        manager = request.config.pluginmanager.getplugin("capturemanager")
+        with manager.global_and_fixture_disabled():
+            print(f"\nSeed {SEED}: {dict(TALLY)}")  # noqa: T201 - for who asked
 
 
 @pytest.mark.parametrize("number", range(TRIALS or TRIALS_OF_A_TEST))
@@ -225,15 +212,10 @@ def test_rows_survive_the_end_of_a_process(tmp_path, seed, number):
         trial.settings["batch_config"] = batches(tmp_path, 100)
     source = trial.source()
     target = Target(source)
-    TALLY["trials"] += 1
     with trial.api() as api:
         tap = Folder(tmp_path, api, NAMES)
         for sent in trial.signals:
-            TALLY["signals"] += 1
             interrupt(trial, tap, target, sent)
-            TALLY["jobs kept by STATE"] += sum(
-                len(target.completed(stream)) for stream in NAMES
-            )
         run = tap.run(state=target.state, **{**trial.settings, "job_wait_timeout": 300})
 
     assert run.status == 0

@@ -65,7 +65,10 @@ def test_get_records_gives_a_program_what_the_command_line_writes(tap, api, stre
     assert read(None) == written
 
 
-@pytest.mark.parametrize(("status", "requests"), [(404, 1), (202, 1), (503, 5)])
+@pytest.mark.parametrize(
+    ("status", "requests"),
+    [(404, 1), (202, 1), pytest.param(503, 5, marks=pytest.mark.slow)],
+)
 def test_get_records_raises_what_keeps_a_job_from_being_read(api, status, requests):
     """What may pass has been tried again by the SDK."""
     answer = Answer(status, headers={"Retry-After": "0.001"})

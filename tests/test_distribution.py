@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, each in an environment of its own."""
+"""The source distribution makes the wheel, whose program is complete."""
 
 from __future__ import annotations
 
@@ -42,18 +42,6 @@ def dist(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=["whl", "tar.gz"])
-def tap(request, dist):
-    (package,) = dist.glob(f"*.{request.param}")
-    environment = dist / f"environment-{request.param}"
-    python = BIN / "python"
-    run(BIN / "uv", "venv", "--quiet", "--python", python, environment, folder=dist)
-    pip = (python, "-m", "pip", "--python", environment, "install", "--quiet")
-    pins = ("--constraint", PINS, "--build-constraint", PINS)
-    run(*pip, *pins, package, folder=dist)
-    return environment / "bin" / TAP
-
-
 def contents(wheel):
     with ZipFile(wheel) as file:
         return {name: file.read(name) for name in file.namelist()}
@@ -68,8 +56,14 @@ def test_source_distribution_makes_the_same_wheel(dist):
     assert contents(made) == contents(wheel)
 
 
-def test_program_is_complete_and_reads_a_job(tap, tmp_path):
-    """The schemas are in the package."""
+def test_program_is_complete_and_reads_a_job(dist, tmp_path):
+    """In an environment of its own. The schemas are in the package."""
+    (wheel,) = dist.glob("*.whl")
+    environment, python = tmp_path / "environment", BIN / "python"
+    run(BIN / "uv", "venv", "--quiet", "--python", python, environment, folder=dist)
+    pip = (python, "-m", "pip", "--python", environment, "install", "--quiet")
+    run(*pip, "--constraint", PINS, wheel, folder=dist)
+    tap = environment / "bin" / TAP
     assert f"v{version(TAP)}" in run(tap, "--version", folder=tmp_path)
     here = run(BIN / "python", "-m", "tap_fullstory_imports", "--discover", folder=ROOT)
     assert json.loads(run(tap, "--discover", folder=tmp_path)) == json.loads(here)

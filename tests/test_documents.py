@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-from collections import Counter
 from decimal import Decimal
 from pathlib import PurePosixPath
 
@@ -17,10 +16,10 @@ from scripts.plugin import RAW, REPOSITORY
 from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.settings.declaration import SCHEMA
 from tap_fullstory_imports.tap import TapFullstoryImports
-from tests.harness import run, selecting
+from tests.harness import run
 from tests.invariants import PREFIX
 from tests.project import ROOT, Project, blocks, documents, filled_in, settings_for
-from tests.stand_in import Job, StandIn, make_events, make_failures
+from tests.stand_in import Job, StandIn, make_events
 
 DOCUMENTS = documents()
 TEXT = "\n".join(DOCUMENTS.values())
@@ -45,7 +44,6 @@ LINKS = [
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text)
 ]
 SHARDED = ("abc", "def", "one", "two", "four")
-STREAMS = ("imported_events", "import_errors", "import_jobs")
 
 
 def table(text, heading):
@@ -164,36 +162,6 @@ def test_example_state_is_what_the_tap_writes(api, tap):
     assert tap.run(job_ids=["abc123"]).state == json.loads(example)
 
 
-@pytest.mark.parametrize(
-    ("streams", "costs"),
-    [
-        (STREAMS, ({"status": 1, "imports": 3, "errors": 2},
-                   {"status": 1, "imports": 3}, {"status": 1, "imports": 1})),
-        (STREAMS[:1], ({"imports": 3}, {"imports": 3}, {"status": 1, "imports": 1})),
-        (STREAMS[1:2], ({"status": 1, "errors": 2}, {"status": 1}, {"status": 1})),
-        (STREAMS[2:], ({"status": 1},) * 3),
-    ],
-)  # fmt: skip
-def test_load_costs_as_many_requests_as_documented(api, tap, streams, costs):
-    rows, failures = make_events(25), make_failures(11)
-    api.add(Job("mixed", rows=rows, failures=failures, page_size=10))
-    api.add(Job("whole", rows=rows, page_size=10), Job("empty"))
-    catalog, job_ids = selecting(*streams), ["mixed", "whole", "empty"]
-
-    run = tap.run(job_ids=job_ids, catalog=catalog)
-
-    assert run.status == 0
-    asked = Counter((one.job_id, one.endpoint) for one in api.requests)
-    assert asked == {
-        (job_id, endpoint): number
-        for job_id, cost in zip(job_ids, costs, strict=True)
-        for endpoint, number in cost.items()
-    }
-    api.clear()
-    tap.run(job_ids=job_ids, catalog=catalog, state=run.state)
-    assert api.requests == []
-
-
 # The script without Meltano
 
 WHOLE = """
@@ -213,8 +181,9 @@ TARGETS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", [SAVED, None])
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize(
+    ("kind", "before"), [*((kind, SAVED) for kind in TARGETS), ("takes all", None)]
+)
 def test_script_leaves_a_whole_state_whatever_the_target_does(tap, api, kind, before):
     body, status, is_saved = TARGETS[kind]
     api.add(Job("a", rows=make_events(3)))

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.harness import Run
-from tests.test_jobs_file import Files, add_jobs, asked
+from tests.test_jobs_file import add_jobs, asked
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parent.parent
@@ -87,31 +87,6 @@ def test_a_jobs_file_can_be_in_s3(tap, api, s3):
     assert done.status == 0, done.errors
     assert asked(api) == ["a", "b"]
     assert "authorization" not in done.stderr.lower()
-
-
-def test_a_jobs_file_can_be_in_google_cloud_storage(tap, api):
-    """Its library asks for the object's size, and for the object."""
-    add_jobs(api, "a", "b")
-
-    def details(handler):
-        handler.start(200, content_type="application/json")
-        size = str(len(CSV))
-        found = {"name": "jobs.csv", "bucket": "lists", "size": size, "generation": "1"}
-        handler.wfile.write(json.dumps(found).encode())
-
-    with Files() as server:
-        server.answers["/storage/v1/b/lists/o/jobs.csv"] = details
-        server.answers["/download/storage/v1/b/lists/o/jobs.csv"] = CSV
-        environment = {
-            "STORAGE_EMULATOR_HOST": server.url,
-            "FSSPEC_GS_TOKEN": "anon",
-            # Otherwise the library asks Google itself what kind of bucket it is.
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-        }
-        done = run(tap, environment, jobs_file="gs://lists/jobs.csv")
-        server.shutdown()
-    assert done.status == 0, (done.errors, server.asked)
-    assert asked(api) == ["a", "b"]
 
 
 READ = """

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from fnmatch import fnmatch
 
 import pytest
 from yaml import safe_load
 
-from tests.harness import selecting
 from tests.project import Project, blocks
 from tests.stand_in import StandIn, make_failed_users, make_users
-from tests.streams import NAMES, job_of
+from tests.streams import job_of
 
 SALT = "a secret"
 USERS, FAILED = make_users(30), make_failed_users(30)
-
-
-def example():
-    (text,) = blocks("Personal data", "yaml")
-    return safe_load(text.replace("$EMAIL_SALT", SALT))
-
-
-def catalog(patterns):
-    made = selecting(*NAMES)
-    for entry in made["streams"]:
-        for field in entry["metadata"]:
-            path = ".".join([entry["tap_stream_id"], *field["breadcrumb"][1::2]])
-            if any(fnmatch(path, one[1:]) for one in patterns if one[0] == "!"):
-                field["metadata"]["selected"] = False
-        place = ["properties", "properties", "properties", "company"]
-        entry["metadata"].append({"breadcrumb": place, "metadata": {"selected": False}})
-    return made
 
 
 def check(imported, failed):
@@ -52,21 +33,6 @@ def check(imported, failed):
         assert row["properties"].keys() == USERS[0]["properties"].keys() - {"company"}
     for row in failed:
         assert "user" not in row
-
-
-def test_readme_example_leaves_fields_out_and_hashes_the_email(tap, api):
-    """Neither stdout nor the log holds a name or an address."""
-    api.add(job_of("users", "a", 30))
-    settings = example()
-    run = tap.run(
-        user_job_ids=["a"], catalog=catalog(settings["select"]), **settings["config"]
-    )
-    assert run.status == 0, run.stderr
-    check(run.records("imported_users"), run.records("user_import_errors"))
-    told = run.stdout.decode() + run.stderr
-    assert "@" not in told
-    names = [row["display_name"] for row in USERS if "display_name" in row]
-    assert not [name for name in names if name in told]
 
 
 @pytest.mark.e2e

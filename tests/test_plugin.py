@@ -14,16 +14,6 @@ from tests.invariants import PREFIX
 from tests.project import ROOT, settings_for
 from tests.stand_in import Job, make_events
 
-# What Meltano's hub takes of an extractor's definition; `plugin_type` is for the lock.
-KEYS = {
-    *("capabilities", "description", "docs", "domain_url", "executable", "keywords"),
-    *("label", "log_parser", "maintenance_status", "name", "namespace", "pip_url"),
-    *("plugin_type", "quality", "repo", "settings", "settings_group_validation"),
-    *("supported_python_versions", "variant"),
-}
-SETTING_KEYS = {"name", "kind", "label", "description", "options", "sensitive"}
-KINDS = {"boolean", "integer", "object", "options", "string"}
-
 
 @pytest.fixture(scope="module")
 def about():
@@ -44,24 +34,6 @@ def test_changed_setting_and_version_change_each_file(about):
             assert "/v7.8.9/" in text
         if path in {plugin.DEFINITION, plugin.README, ROOT / ".env.example"}:
             assert "Quite another." in text
-
-
-def test_definition_keeps_the_rules_of_the_hub():
-    definition = json.loads(plugin.DEFINITION.read_text(encoding="utf-8"))
-    assert definition.keys() == KEYS
-    names = [one["name"] for one in definition["settings"]]
-    assert len(names) == len({*names})
-    for setting in definition["settings"]:
-        assert setting.keys() <= SETTING_KEYS
-        assert setting["kind"] in KINDS
-        assert setting["label"]
-        assert setting["description"].endswith((".", ")."))
-        assert ("options" in setting) is (setting["kind"] == "options")
-    secrets = [one["name"] for one in definition["settings"] if "sensitive" in one]
-    assert secrets == ["api_key"]
-    groups = definition["settings_group_validation"]
-    assert ["api_key", "user_jobs_file"] in groups
-    assert {name for group in groups for name in group} <= {*names}
 
 
 @pytest.mark.slow

@@ -8,14 +8,13 @@ import json
 import pytest
 
 from tests.stand_in import Answer, Job, make_events
-from tests.streams import SETTINGS, job_of
 
 ROWS = make_events(5)
 STREAM = "imported_events"
 
 
-def state_of(*completed, stream=STREAM):
-    return {"bookmarks": {stream: {"completed_jobs": [*completed]}}}
+def state_of(*completed):
+    return {"bookmarks": {STREAM: {"completed_jobs": [*completed]}}}
 
 
 FOREIGN = {
@@ -111,22 +110,6 @@ def test_damaged_state_is_an_error_before_any_request(api, tap, text):
     assert "without `--state`" in error
 
 
-@pytest.mark.parametrize("kind", SETTINGS)
-def test_state_of_100_000_jobs_keeps_each(api, tap, kind):
-    api.add(job_of(kind, "new"))
-    old = [f"old-{number}" for number in range(100_000)]
-    stream = f"imported_{kind}"
-    tap.streams = (stream,)
-    lists = {setting: ["old-0"] for setting in SETTINGS.values()}
-    lists[SETTINGS[kind]] = ["new", "old-7"]
-
-    run = tap.run(**lists, state=state_of(*old, stream=stream))
-
-    assert run.status == 0
-    assert {request.job_id for request in api.requests} == {"new"}
-    assert run.state == state_of(*old, "new", stream=stream)
-
-
 SETTINGS_OF_FAILURES = {
     "waits in vain": {"job_ids": ["late"], "job_wait_timeout": 0},
     "is refused": {"job_ids": ["late"], "api_key": "wrong"},
@@ -171,7 +154,7 @@ def test_state_names_a_finished_job_while_another_one_is_waited_for(
         Job("slow", rows=ROWS, script={"imports": [Answer(202, headers=wait)]}),
     )
 
-    run = tap.run(job_ids=["a", "slow"], state=state_of(*saved), speed=50)
+    run = tap.run(job_ids=["a", "slow"], state=state_of(*saved), speed=2 * seconds)
 
     assert run.completed() == {*saved, "a", "slow"}
     before = itertools.takewhile(

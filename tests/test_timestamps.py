@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -126,6 +127,7 @@ def test_any_moment_with_an_offset_stays_the_same_moment(moment, separator):
     assert datetime.fromisoformat(f"{utc[:-1]}+00:00") == moment
 
 
+@pytest.mark.slow
 @given(
     st.text()
     | st.text("0123456789-+:.,TZtz W", max_size=35)
