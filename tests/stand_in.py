@@ -358,13 +358,13 @@ class StandIn:
 
     def __init__(
         self,
-        *jobs,
-        api_key=DEFAULT_API_KEY,
-        limiter=None,  # one of `limiters`, over all endpoints
-        latency=0.0,  # seconds before every answer
-        tls=None,  # serve https with this `ssl.SSLContext`
-    ):
-        self.api_key: str = api_key
+        *jobs: Job,
+        api_key: str = DEFAULT_API_KEY,
+        limiter: Any = None,  # one of `limiters`, over all endpoints
+        latency: float = 0.0,  # seconds before every answer
+        tls: Any = None,  # serve https with this `ssl.SSLContext`
+    ) -> None:
+        self.api_key = api_key
         self.url = ""  # the base of all paths, once it serves
         self._limiter, self._latency, self._tls = limiter, latency, tls
         self.jobs: dict[tuple[str, str], _Served] = {}
