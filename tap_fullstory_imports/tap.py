@@ -18,16 +18,16 @@ from typing_extensions import override
 from tap_fullstory_imports.fullstory.session import Sessions
 from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.jobs.run import Run
-from tap_fullstory_imports.reporting import about, redaction
-from tap_fullstory_imports.reporting.words import many
+from tap_fullstory_imports.reporting import words
 from tap_fullstory_imports.settings import checks
 from tap_fullstory_imports.settings.command_line import (
+    EPILOG,
     ConfigInput,
     exit_on_user_error,
     read_catalog,
     read_state,
 )
-from tap_fullstory_imports.settings.declaration import NAME, OWN, SCHEMA
+from tap_fullstory_imports.settings.declaration import NAME, SCHEMA
 from tap_fullstory_imports.settings.settings import Settings
 from tap_fullstory_imports.singer.state import Bookmarks
 from tap_fullstory_imports.singer.writer import Writer
@@ -57,11 +57,7 @@ class TapFullstoryImports(Tap):
         # Without settings, the streams can only be described.
         self.settings: Any = None
         self._sessions: Any = None
-        config = {
-            name: value
-            for name, value in (config or {}).items()
-            if name not in OWN or value not in (None, "")  # that is: unset
-        }
+        config = config or {}
         if validate_config:
             self.settings = self._checked(config)
             self._sessions = Sessions(
@@ -84,10 +80,10 @@ class TapFullstoryImports(Tap):
         cls.append_builtin_config(cls.config_jsonschema)
         known: dict[str, Any] = cls.config_jsonschema["properties"]
         if key := config.get("api_key"):
-            redaction.hide(checks.bare_key(str(key)))
+            words.hide(checks.bare_key(str(key)))
         checked = Settings.from_config(config, checks.of_others(config, known, NAMES))
         if checked.shard:
-            redaction.hide(checked.api_key, f"Shard {checked.shard}: ")
+            words.hide(checked.api_key, f"Shard {checked.shard}: ")
         return checked
 
     @override
@@ -115,7 +111,7 @@ class TapFullstoryImports(Tap):
             most_rows: Read so many rows of each stream, selected or not; None reads all
                 rows of the selected streams.
         """
-        if self.settings.shard:
+        if self.settings.part:
             self.logger.info("%s", self.settings.part)
         streams: dict[str, Any] = self.streams
         run = Run(
@@ -134,9 +130,9 @@ class TapFullstoryImports(Tap):
     @classmethod
     @override
     def get_singer_command(cls) -> click.Command:
-        redaction.hide("")  # until there is a key
+        words.hide("")  # until there is a key
         command = super().get_singer_command()
-        command.epilog = about.EPILOG
+        command.epilog = EPILOG
         return command
 
     @classmethod
@@ -215,6 +211,6 @@ def _selected(tap: Tap, *, everything: bool) -> list[JobStream]:
             tap.logger.warning(
                 "The catalog selects no stream of %s. Not read: %s.",
                 kind,
-                many(len(unread.job_ids), "job"),
+                words.many(len(unread.job_ids), "job"),
             )
     return streams

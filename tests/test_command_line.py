@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -279,35 +278,16 @@ def test_a_discovered_catalog_changes_nothing(tap, api):
     assert not done.warnings
 
 
-@pytest.mark.parametrize(
-    ("path", "unknown"),
-    [
-        # Where a field is deselected, unknown ones beside it go too.
-        (("user",), ("new",)),
-        (("properties",), ("new",)),
-        (("context", "location", "ip_address"), ("context", "location", "new")),
-    ],
-)
-def test_a_deselected_field_is_in_neither_schema_nor_records(tap, api, path, unknown):
-    row = copy.deepcopy(EXAMPLE_EVENT)
-    row["new"] = {"a": 1}
-    row["context"]["location"]["new"] = "x"
-    row["user"]["new"] = "stays, or goes with the user"
-    api.add(Job("a", rows=[row]))
-    plain = tap.run(job_ids=["a"])
-    done = tap.run(job_ids=["a"], catalog=catalog_of(*path, selected=False))
-    assert done.status == 0
-    [expected] = copy.deepcopy(plain.records())
-    schema = copy.deepcopy(plain.of_type("SCHEMA")[0]["schema"])
-    *above, name = path
-    record, fields = expected, schema["properties"]
-    for step in above:
-        record, fields = record[step], fields[step]["properties"]
-    del record[name], record[unknown[-1]], fields[name]
-    if len(path) > 1:  # the columns above it are not all selected as a whole
-        expected.pop("new")
-    assert done.records() == [expected]
-    assert done.of_type("SCHEMA")[0]["schema"] == schema
+def test_deselected_fields_are_not_in_the_schema(tap, api):
+    """What leaves of a row is in the table of `test_values`."""
+    api.add(Job("a", rows=[EXAMPLE_EVENT]))
+    for path in (("user",), ("context", "location", "ip_address")):
+        done = tap.run(job_ids=["a"], catalog=catalog_of(*path, selected=False))
+        [schema] = done.of_type("SCHEMA")
+        fields = schema["schema"]["properties"]
+        for step in path[:-1]:
+            fields = fields[step]["properties"]
+        assert path[-1] not in fields
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness import run
-from tests.invariants import PREFIX
 from tests.stand_in import Answer, Job, make_events
 
 IDS = [
@@ -53,24 +51,6 @@ def test_message_names_the_job_as_the_user_wrote_it(tap):
     assert run.status == 1
     [error] = run.errors
     assert error.startswith("3 jobs failed (a/b, ü 1, a?b#c): Fullstory does not know")
-
-
-def test_refused_ids_of_lists_and_files_are_named_before_any_request(tap, api):
-    """`..` would reach another address."""
-    path = tap.write("jobs.txt", "a\nb\u202ec\n")
-    run = tap.run(job_ids="a,..", user_job_ids=["a", "b\x1b[2J"])
-    assert (run.status, len(run.errors)) == (1, 2)
-    run = tap.run(jobs_file=str(path))
-    assert run.errors[0].startswith("`jobs_file`, line 2: a job ID can't have control")
-    assert not api.requests
-
-
-@pytest.mark.parametrize("text", ['["b", "a"]', "b,a", "b\na\n"])
-def test_ids_of_the_environment_are_json_or_text(api, text):
-    api.add(*(Job(job_id, rows=make_events(1)) for job_id in "ab"))
-    given = {"API_KEY": api.api_key, "API_URL": api.url, "JOB_IDS": text}
-    names = {PREFIX + name: value for name, value in given.items()}
-    assert {*run(["--config=ENV"], environment=names).completed()} == {"a", "b"}
 
 
 def test_page_tokens_go_back_exactly_as_they_came(tap, api):

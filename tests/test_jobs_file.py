@@ -246,7 +246,7 @@ LATE = "can't be read: no answer within 0.5 s."
 LARGE = "is larger than 64 MiB."
 ADDRESSES = [
     *("http://example.com/jobs", "file:///etc/passwd", "ftp://127.0.0.1/jobs"),
-    *("https://user:word@127.0.0.1/jobs", "//example.com/jobs", "https://[/jobs"),
+    "//example.com/jobs",
 ]
 BOMB = gzip.compress(b"#\n" * 1024 * 1024 * 33, compresslevel=1)
 ANSWERS = [
@@ -259,6 +259,7 @@ ANSWERS = [
     ),
     *((redirect(to), UNSAFE) for to in ADDRESSES),
     (redirect("/jobs"), "can't be read: the connection failed (TooManyRedirects)."),
+    (redirect("https://[/x"), "can't be read: Invalid IPv6 URL (ValueError)."),
     (
         failing(200, content_type="text/html; charset=utf-8"),
         "can't be read: it is a web page; use an address that needs no login.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import pytest
 
@@ -19,7 +18,7 @@ SUMMARY = re.compile(
 )
 PROGRESS = re.compile(
     r"Progress: ([\d,]+) of ([\d,]+) jobs?, ([\d,]+) rows?, ([\d,]+) a second"
-    r"(?:, about (\d+ (?:s|min)|\d+ h \d+ min) left)?\."
+    r"(?:, about (\d+:\d\d:\d\d) left)?\."
 )
 
 
@@ -110,16 +109,6 @@ def test_rows_that_all_filters_leave_out_are_counted(api, tap, keep, also, writt
     assert (run.summary["rows"], run.summary["filtered"]) == (written, 5 - written)
 
 
-def test_refused_key_still_logs_the_summary(api, tap):
-    api.add(Job("a", rows=ROWS))
-
-    run = tap.run(job_ids=["a"], api_key="wrong")
-
-    assert run.status == 1
-    assert summary_of(run)[4:9] == [0, 1, 0, 0, 1]
-    assert run.lines[-2].startswith("Summary: ")
-
-
 def test_messages_hold_no_rows(api, tap):
     row = {"name": "private-name", "properties": {"x": "private-property"}}
     user = {"display_name": "private-user", "email": "private@example.com"}
@@ -143,44 +132,43 @@ def test_equal_warnings_of_a_minute_are_one_line_and_a_count(api, tap):
 
     run = tap.run(job_ids=["first", *names(9)], missing_jobs="skip", speed=2)
 
-    warnings = [line for line in run.warnings if "attempt 1" in line]
-    assert len(warnings) == 2
-    assert "The same 8 more times: Fullstory failed (500" in warnings[1]
+    first, skipped, last = run.warnings
+    assert "first: Skipped" in first + skipped
+    assert "Fullstory failed (500" in first + skipped
+    assert last == "8 more warnings, equal to these or too many to show."
 
 
 # No silence
 
 
+LATER = {"Retry-After": "60"}
+
+
 @pytest.mark.parametrize(
-    ("job", "words", "seconds"),
+    ("job", "warning"),
     [
-        ({"latency": 1.2}, "Progress: 0 of 1 job, 0 rows", 60),
+        ({"latency": 1.2}, ""),
         (
-            {"script": {"imports": [Answer(429, headers={"Retry-After": "60"})]}},
-            "rate limit: requests resume in",
-            60,
+            {"script": {"imports": [Answer(429, headers=LATER)]}},
+            "requests resume in 60",
         ),
-        (
-            {"script": {"imports": [Answer(503, headers={"Retry-After": "60"})]}},
-            "Progress: 0 of 1 job, 0 rows",
-            60,
-        ),
-        ({"processing": 5}, "still processing (1: a): ", 62),
+        ({"script": {"imports": [Answer(503, headers=LATER)]}}, "the next one in 60"),
+        ({"processing": 5}, ""),
     ],
     ids=["an answer", "a pause", "a retry", "an import"],
 )
-def test_long_wait_is_told_at_least_every_ten_seconds(api, tap, job, words, seconds):
+def test_wait_of_a_minute_has_a_progress_line_every_ten_seconds(api, tap, job, warning):
     api.add(Job("a", rows=ROWS, **job))
 
     run = tap.run(job_ids=["a"], speed=50)
 
     assert run.status == 0
-    told = [line for line in run.lines if words in line]
-    assert seconds / 16 <= len(told) <= seconds / 6
-    if "processing" in job:
-        spent = [int(re.findall(r"(\d+) s of at most", line)[0]) for line in told]
-        assert spent[0] <= 1
-        assert all(later - earlier < 20 for earlier, later in pairwise(spent))
+    assert 4 <= len(progress_of(run)) <= 8
+    assert all(warning in line for line in run.warnings)
+    assert len(run.warnings) == bool(warning)
+    spent = re.findall(r"unfinished job \(a\): (\d+) of at most", run.stderr)
+    assert len(spent) == (5 if "processing" in job else 0)
+    assert sorted(spent, key=int) == spent
 
 
 def test_many_jobs_have_a_progress_line_every_ten_seconds(api, tap):
@@ -196,7 +184,7 @@ def test_many_jobs_have_a_progress_line_every_ten_seconds(api, tap):
     assert done == sorted(done)
     for match in found:  # a line can also come between a page and the end of its job
         assert 0 <= int(match[3]) - 5 * int(match[1]) <= 25
-    assert all(match[5] for match in found if 0 < int(match[1]) < 40)
+    assert all(match[5] for match in found if 0 < int(match[1]) < 30)
     # The rest of the large job counts by its total, and not as a whole job.
     last = [match for match in found if match[1] == "39"]
-    assert not last or int(last[-1][5].removesuffix(" s")) < 30
+    assert not last or not last[-1][5] or last[-1][5] < "0:00:30"

@@ -17,12 +17,13 @@ NOTHING_LEFT = (
     "`stream_maps` leaves nothing of `imported_events`. To leave the stream out,"
     " deselect it."
 )
-NO_ROOT = "`batch_config.storage.root` is missing."
+MISSING = "`{}`: '{}' is a required property."
+UNKNOWN = "`{}`: Additional properties are not allowed ('{}' was unexpected)."
 COMBINED = (
     "`batch_config` can't be combined with `stream_maps` or `flattening_enabled`. Leave"
     " one of them out."
 )
-SIZE = "`batch_config.batch_size` must be a whole number, at least 1."
+SIZE = "`batch_config.batch_size` is less than the minimum of 1."
 
 
 @pytest.fixture(autouse=True)
@@ -59,28 +60,37 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": {"__else__": "x"}}, "`stream_maps` is not of the right form."),
     (
         {"stream_maps": {"imported_events": 5}},
-        "`stream_maps` is not of the right form.",
+        "`stream_maps.imported_events` is not valid under any of the given schemas.",
     ),
-    ({"batch_config": batches(storage=None)}, "`batch_config.storage` is missing."),
-    ({"batch_config": batches(encoding=None)}, "`batch_config.encoding` is missing."),
-    ({"batch_config": batches(storage={})}, NO_ROOT),
+    (
+        {"batch_config": batches(storage=None)},
+        MISSING.format("batch_config", "storage"),
+    ),
+    (
+        {"batch_config": batches(encoding=None)},
+        MISSING.format("batch_config", "encoding"),
+    ),
+    (
+        {"batch_config": batches(storage={})},
+        MISSING.format("batch_config.storage", "root"),
+    ),
     ({"batch_config": batches(batch_size=0)}, SIZE),
     ({"batch_config": batches(batch_size=-1)}, SIZE),
     (
         {"batch_config": batches(encoding={"format": "parquet"})},
-        "`batch_config.encoding.format` must be `jsonl`.",
+        "`batch_config.encoding.format` is not one of ['jsonl'].",
     ),
     (
         {"batch_config": batches(encoding={"format": "jsonl", "compression": "none"})},
-        "`batch_config.encoding.compression` must be `gzip`.",
+        "`batch_config.encoding.compression` is not one of ['gzip'].",
     ),
     (
         {"batch_config": batches(storage={"root": "x", "prefixx": "y"})},
-        "There is no setting `prefixx` in `batch_config.storage`.",
+        UNKNOWN.format("batch_config.storage", "prefixx"),
     ),
     (
         {"batch_config": batches(batch_sizes=5)},
-        "There is no setting `batch_sizes` in `batch_config`.",
+        UNKNOWN.format("batch_config", "batch_sizes"),
     ),
     (
         {"batch_config": batches(), "flattening_enabled": True},

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parent.parent
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 BAR = re.compile(r"([\d,]+) of ([\d,]+) jobs?, ([\d,]+) rows?, [\d,]+ a second")
-LEFT = re.compile(r"about (\d+) s left")
+LEFT = re.compile(r"about (\d+):(\d+):(\d+) left")
 HEAD = ["kind", "job", "status", "rows", "read", "refused", "verdict"]
 
 
@@ -55,18 +55,19 @@ REFUSED: dict[str, Any] = {
 
 def table_of(lines):
     """The rows of the table, and the line below it."""
-    start = next(n for n, line in enumerate(lines) if line.split() == HEAD)
     end = next(n for n, line in enumerate(lines) if line.startswith("Summary: "))
-    rows = [re.split(r"  +", line.strip()) for line in lines[start + 1 : end]]
+    heads = (n for n, line in enumerate(lines) if line.split() == HEAD)
+    shown = lines[next(heads, end - 2) + 1 : end]
+    rows = [re.split(r"  +", line.strip()) for line in shown]
     rows = [row for row in rows if not set(row[0]) <= {"─"}]
-    others = rows.pop()[0] if rows[-1][0].startswith("and ") else ""
+    others = rows.pop()[0] if len(rows[-1]) == 1 else ""
     return rows, others
 
 
 CASES: dict[str, Any] = {
     "mixed": (
         jobs_of(200),
-        {},
+        {"status": 1},
         [
             ("job-10", "COMPLETED", "0", "0", "failed: Fullstory refused the request"),
             ("job-11", "PROCESSING", "0", "-", "still processing"),
@@ -79,7 +80,7 @@ CASES: dict[str, Any] = {
     ),
     "a refused key": (
         [Job(name, **REFUSED) for name in names(4)],
-        {},
+        {"status": 1},
         [(name, "-", "0", "-", "not read") for name in names(4)],
         4,
         "",
@@ -88,9 +89,9 @@ CASES: dict[str, Any] = {
     "nothing to read": (
         [],
         {"already": 30},
-        [("job-0", "-", "0", "-", "already read")],
-        20,
-        "and 10 more that were already read",
+        [],
+        0,
+        "30 jobs that were already read",
         "read 0, already read 30, ",
     ),
     "one job": (
@@ -103,7 +104,7 @@ CASES: dict[str, Any] = {
     ),
     "5,000 jobs": (
         jobs_of(5_000, 1),
-        {"concurrency": 16, "speed": 1},
+        {"concurrency": 16, "speed": 1, "status": 1},
         [("job-10",), ("job-11",), ("job-9",)],
         20,
         "and 4,980 more that were read",
@@ -137,8 +138,11 @@ def test_run_ends_with_a_table_of_its_jobs(
         done = {"completed_jobs": names(already)}
         settings["state"] = {"bookmarks": dict.fromkeys(NAMES[:3], done)}
 
+    status = settings.pop("status", 0)
+
     run = tap.run(summary_file=str(tmp_path / "summary.md"), **settings)
 
+    assert run.status == status
     shown, said = table_of(run.lines)
     assert (len(shown), said) == (rows, others)
     for row, (job_id, *cells) in zip(shown, first, strict=False):
@@ -149,7 +153,7 @@ def test_run_ends_with_a_table_of_its_jobs(
     assert re.search(summary, line)
     assert not {"\r", "\x1b"} & {*run.stderr}
     html = rendered(tmp_path / "summary.md")
-    assert html.count("<tr>") == rows + 1
+    assert html.count("<tr>") == rows + bool(rows)
     for job_id, *_ in first:
         assert f"<td>{job_id}</td>" in html
     assert line in html
@@ -225,7 +229,7 @@ def test_failed_run_says_first_which_lines_to_search_for(api, tap):
 
 @pytest.mark.parametrize("kind", ["warnings", "failures"])
 def test_different_sentences_are_capped(api, tap, kind):
-    """Each is one line for the first ones, and a number for all others."""
+    """The first ones have a line each, and all others are counted."""
     answer = [
         Answer(500 if kind == "warnings" else 422, body=f'{{"code": "{n}"}}')
         for n in range(300)
@@ -238,7 +242,9 @@ def test_different_sentences_are_capped(api, tap, kind):
     assert len(lines) < 150
     if kind == "warnings":
         assert run.summary["warnings"] == 300
-        assert sum(int(line.split()[0]) for line in lines if "left out" in line) > 0
+        left_out = [line for line in lines if "too many to show" in line]
+        shown = len(lines) - len(left_out)
+        assert shown + sum(int(line.split()[0]) for line in left_out) == 300
     else:
         assert run.summary["failed"] == 300
         assert "280 jobs failed (job-" in lines[-1]
@@ -254,10 +260,8 @@ def test_connection_test_ends_with_a_line_for_each_stream(api, tap):
     run = tap.run("--test", job_ids=["a", "b"])
     assert run.status == 1
     verdicts = dict(re.findall(r"\| (\w+): ((?:The key|Not tried).*)", run.stderr))
-    no, unnamed = (
-        "The key may not read it.",
-        "Not tried, because the settings name no such job.",
-    )
+    no = "The key may not read it."
+    unnamed = "Not tried, because no job in the settings has such rows."
     yes = "The key may read it."
     assert list(verdicts) == [*NAMES]
     assert [*verdicts.values()] == [no, no, yes, unnamed, unnamed, unnamed]
@@ -301,9 +305,9 @@ class Terminal:
                 for found in BAR.finditer(ANSI.sub("", piece.decode(errors="ignore"))):
                     left = LEFT.match(found.string[found.end() + 2 :])
                     numbers = [int(one.replace(",", "")) for one in found.groups()]
-                    self.frames.append(
-                        (time.monotonic(), *numbers, left and int(left[1]))
-                    )
+                    hours, minutes, seconds = map(int, left.groups() if left else "000")
+                    left = 3600 * hours + 60 * minutes + seconds
+                    self.frames.append((time.monotonic(), *numbers, left))
                 if leaves and len(self.frames) >= 2:
                     break
         os.close(ours)

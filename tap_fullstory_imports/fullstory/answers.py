@@ -22,8 +22,7 @@ import requests
 import urllib3
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_fullstory_imports.reporting.redaction import without_key
-from tap_fullstory_imports.reporting.words import bounded
+from tap_fullstory_imports.reporting.words import bounded, without_key
 
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _MISSING_PAGES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)

@@ -59,11 +59,6 @@ class Api:
         self._refused: dict[str, int] = {}  # jobs in a row, by stream
         self._stop: StopError | None = None
 
-    @property
-    def pause(self) -> float:
-        """Seconds until the rate limit allows the next request."""
-        return self._pace.paused(self._now())
-
     async def ask(
         self, stream: JobStream, job_id: str, token: str | None = None
     ) -> tuple[requests.Response, Page]:

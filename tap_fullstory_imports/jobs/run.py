@@ -19,8 +19,8 @@ from tap_fullstory_imports.fullstory.answers import StopError
 from tap_fullstory_imports.fullstory.api import Api
 from tap_fullstory_imports.fullstory.stream import JobStream
 from tap_fullstory_imports.jobs.job import Job, Means
-from tap_fullstory_imports.reporting.report import LINE_SECONDS, Report
-from tap_fullstory_imports.reporting.words import named
+from tap_fullstory_imports.reporting.report import Report
+from tap_fullstory_imports.reporting.words import many, named
 from tap_fullstory_imports.settings.settings import Settings
 from tap_fullstory_imports.singer.output import Output
 from tap_fullstory_imports.singer.state import Bookmarks
@@ -146,7 +146,7 @@ class Run:
         jobs, waits = self._todo(means), round_waits()
         self._jobs = jobs
         while jobs:
-            await self._wait(means, jobs, limit)
+            await self._wait(jobs, limit)
             began = self._loop.time()
             is_last = self._waited >= limit
             due = [job for job in jobs if is_last or job.due <= began]
@@ -209,22 +209,25 @@ class Run:
         if not job.streams:
             means.report.done(job.kind, job.job_id, job.status)
 
-    async def _wait(self, means: Means, jobs: list[Job], limit: float) -> None:
+    async def _wait(self, jobs: list[Job], limit: float) -> None:
         """Wait until a job is due, as long as waiting is allowed."""
-        unfinished = [job.job_id for job in jobs if job.is_unfinished]
-        while self._waited < limit:
-            left = min(job.due for job in jobs) - self._loop.time()
-            if left <= 0:
-                return
-            if unfinished:
-                means.report.waiting(
-                    "Waiting for jobs that are still processing"
-                    f" ({len(unfinished)}: {named(unfinished, len(unfinished))}):"
-                    f" {self._waited:.0f} s of at most {limit:g} s."
-                )
-            step = min(left, LINE_SECONDS, limit - self._waited)
-            await asyncio.sleep(step)
-            self._waited += step
+        left = min(job.due for job in jobs) - self._loop.time()
+        left = min(left, limit - self._waited)
+        if left <= 0:
+            return
+        if unfinished := [job.job_id for job in jobs if job.is_unfinished]:
+            self._logger.info(
+                "Waiting for %s (%s): %.0f of at most %g s.",
+                many(len(unfinished), "unfinished job"),
+                named(unfinished, len(unfinished)),
+                self._waited,
+                limit,
+            )
+        began = self._loop.time()
+        try:
+            await asyncio.sleep(left)
+        finally:
+            self._waited += self._loop.time() - began
 
     async def _keep_up(self, means: Means) -> None:
         """Do every second what can't wait for the next page."""
@@ -235,7 +238,7 @@ class Run:
                 except TargetGoneError as error:
                     self._stop(error)
                     return
-                means.report.keep_up(means.api.pause)
+                means.report.keep_up()
                 await asyncio.sleep(TICK_SECONDS)
 
 

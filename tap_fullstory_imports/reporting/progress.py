@@ -7,13 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from tap_fullstory_imports.reporting.words import many
 
 LINE_SECONDS = 10.0
-Job = tuple[str, str]  # its kind and its ID
-_MINUTE = 60
 
 
 class Progress:
@@ -28,17 +27,18 @@ class Progress:
         """Start with nothing to do; `now` tells seconds."""
         self._logger, self._now, self._started = logger, now, now()
         self.jobs = self.rows = self._done = 0
-        self._open: dict[Job, float] = {}  # the share of each job that is being read
+        # The share of each job that is being read, by its kind and its ID.
+        self._open: dict[tuple[str, str], float] = {}
         self._next = now() + LINE_SECONDS
         self._has_bar = is_terminal() and os.environ.get("TERM") != "dumb"
         self._bar: Any = None  # of rich
 
-    def note(self, job: Job, rows: int, total: int | None) -> None:
+    def note(self, job: tuple[str, str], rows: int, total: int | None) -> None:
         """Note how many rows of a job have been written, of how many."""
         share = min(1.0, rows / total) if total else 0.0
         self._open[job] = max(share, self._open.get(job, 0.0))
 
-    def job_done(self, job: Job) -> None:
+    def job_done(self, job: tuple[str, str]) -> None:
         """Note that a job has been read for all its streams."""
         self._open.pop(job, None)
         self._done += 1
@@ -91,9 +91,10 @@ class Progress:
             f"{self._done:,} of {many(self.jobs, 'job')}, {many(self.rows, 'row')},"
             f" {self.rows / seconds:,.0f} a second"
         )
-        if 0 < share < 1:
-            text += f", about {_duration(seconds * (1 - share) / share)} left"
-        return text
+        left = seconds * (1 - share) / share if share else 0
+        return (
+            f"{text}, about {timedelta(seconds=int(left))} left" if left >= 1 else text
+        )
 
 
 def is_terminal() -> bool:
@@ -110,11 +111,3 @@ def _redirecting_the_log(change: Callable[[], None]) -> None:
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.StreamHandler) and handler.stream is before:
                 handler.setStream(sys.stderr)
-
-
-def _duration(seconds: float) -> str:
-    """A time in words, not more exact than an estimate is."""
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / _MINUTE), _MINUTE)
-    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min"

@@ -1,30 +1,45 @@
-"""The table of jobs that ends a run: in a terminal, in a log, in Markdown."""
+"""The jobs at the end of a run: a table of the worst ones, and why jobs failed."""
 
 from __future__ import annotations
 
 import bisect
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, NamedTuple
 
-from tap_fullstory_imports.reporting.redaction import without_key
-from tap_fullstory_imports.reporting.words import bounded
+from tap_fullstory_imports.reporting.words import (
+    JOBS_NAMED,
+    bounded,
+    named,
+    without_key,
+)
 
 MOST_ROWS = 20
-LOG_WIDTH = 110
-# Worst first: an outcome, its verdict in the table, how a line about the others ends.
-VERDICTS = {
-    "failed": ("failed", "that failed"),
-    "not read": ("not read", "that were not read"),
-    "deferred": ("still processing", "that are still processing"),
-    "skipped": ("unknown to Fullstory", "that Fullstory does not know"),
-    "read": ("read", "that were read"),
-    "already read": ("already read", "that were already read"),
+MOST_REASONS = 20
+OTHER_REASONS = "The reasons are left out, because there are too many."
+
+
+class _Words(NamedTuple):
+    verdict: str
+    others: str  # of jobs without a row
+    colour: str = ""
+
+
+OUTCOMES = {  # worst first
+    "failed": _Words("failed", "that failed", "red"),
+    "not read": _Words("not read", "that were not read", "red"),
+    "skipped": _Words("unknown to Fullstory", "that Fullstory does not know"),
+    "deferred": _Words("still processing", "that are still processing", "yellow"),
+    "already read": _Words("already read", "that were already read"),
+    "read": _Words("read", "that were read", "green"),
 }
-OUTCOMES = tuple(VERDICTS)
-_COLOURS = {"failed": "red", "not read": "red", "deferred": "yellow", "read": "green"}
+_ORDER = [*OUTCOMES]
+_COLUMNS = "kind", "job", "status", "rows read", "refused", "verdict"
+_LENGTHS = 6, 36, 20, 20, 20, 200  # of cells
+_NUMBERS = "rows read", "refused"
 
 
 @dataclass(slots=True)
@@ -33,7 +48,7 @@ class Row:
 
     kind: str
     job_id: str
-    outcome: str = OUTCOMES[-1]
+    outcome: str = "read"
     status: str = ""
     rows: int = 0
     refused: int | None = None  # by Fullstory; None if nobody has asked
@@ -42,103 +57,104 @@ class Row:
     @property
     def badness(self) -> tuple[int, bool]:
         """A key that sorts the worst jobs first."""
-        return OUTCOMES.index(self.outcome), not self.refused
+        return _ORDER.index(self.outcome), not self.refused
+
+    def cells(self, key: str) -> list[str]:
+        """What the table shows of the job, without the API key."""
+        refused = "-" if self.refused is None else f"{self.refused:,}"
+        verdict = OUTCOMES[self.outcome].verdict
+        if self.outcome == "failed":
+            verdict += f": {next(iter(self.reasons), '')}"
+        texts = self.kind, self.job_id, self.status or "-", f"{self.rows:,}", refused
+        shown = [without_key(text, key) for text in (*texts, verdict)]
+        return [bounded(text, most) for text, most in zip(shown, _LENGTHS, strict=True)]
 
 
 class JobTable:
-    """Counts all jobs by outcome, and keeps the worst ones."""
+    """Counts the jobs by outcome, and keeps the worst ones."""
 
     def __init__(self, key: str) -> None:
         """Start without jobs; no cell shows the API key."""
         self._key, self._worst = key, list[Row]()
-        self.jobs = Counter[str]()
+        self.jobs, self.refused = Counter[str](), 0
+        self.has_unknown = False  # whether nobody asked what Fullstory has refused
+        self.failed = Counter[str]()  # by reason
+        self._examples = defaultdict[str, list[Row]](list)
 
     def add(self, row: Row) -> None:
         """Take a job that has come to its end."""
         self.jobs[row.outcome] += 1
+        self.refused += row.refused or 0
+        self.has_unknown |= row.outcome == "read" and row.refused is None
+        for reason in row.reasons:
+            is_new = reason not in self.failed
+            is_other = is_new and len(self.failed) >= MOST_REASONS
+            key = OTHER_REASONS if is_other else reason
+            self.failed[key] += 1
+            if len(self._examples[key]) < JOBS_NAMED:
+                self._examples[key].append(row)
         if len(self._worst) < MOST_ROWS or row.badness < self._worst[-1].badness:
             bisect.insort(self._worst, row, key=lambda one: one.badness)
             del self._worst[MOST_ROWS:]
 
-    def excuse(self, reason: str, jobs: int) -> None:
+    def excuse(self, reason: str) -> None:
         """Count as not read the jobs that failed for what ended the run."""
+        jobs = self.failed.pop(reason, 0)
         self.jobs["failed"] -= jobs
         self.jobs["not read"] += jobs
         for row in self._worst:
             row.outcome = "not read" if reason in row.reasons else row.outcome
         self._worst.sort(key=lambda one: one.badness)
 
-    def show(self, terminal: TextIO) -> None:
-        """Print the table in colour, as wide as the terminal."""
-        self._print(terminal, "SIMPLE_HEAD", force_terminal=True)
-        terminal.write(self._others())
+    def reasons(self, *, with_streams: bool) -> Iterator[str]:
+        """Why jobs failed, a sentence for each reason."""
+        for reason, jobs in self.failed.items():
+            rows = self._examples[reason]
+            names = [name for row in rows for name in row.reasons.get(reason, ())]
+            where = ", ".join(dict.fromkeys(names if with_streams else ()))
+            failed = f"failed in {where}" if where else "failed"
+            job_ids = named([row.job_id for row in rows], jobs)
+            many_jobs = f"{jobs:,} jobs {failed} ({job_ids})"
+            yield f"{f'Job {job_ids} {failed}' if jobs == 1 else many_jobs}: {reason}"
 
-    def lines(self) -> list[str]:
-        """The table as lines of a log."""
-        text = io.StringIO()
-        self._print(text, None, width=LOG_WIDTH, color_system=None)
-        text.write(self._others())
-        return [line.rstrip() for line in text.getvalue().splitlines()]
+    def drawn(self, look: str | None, **options: Any) -> str:
+        """The worst jobs in one of rich's looks, and a line about the others.
 
-    def markdown(self) -> str:
-        """The table as Markdown."""
-        text = io.StringIO()
-        self._print(text, "MARKDOWN", width=10_000, color_system=None)
-        return f"{text.getvalue().strip()}\n\n{self._others()}"
+        None is a look without borders. The options are those of the console.
+        """
+        from rich import box, console, table, text  # noqa: PLC0415 - when a run ends
 
-    def _print(self, file: TextIO, look: str | None, **options: Any) -> None:
-        """Print the rows in one of rich's looks; None is a table without lines."""
-        from rich import box, console  # noqa: PLC0415 - only where a run reports
-
+        border = getattr(box, look) if look else None
+        made = table.Table(box=border, pad_edge=False, header_style="bold")
+        for name in _COLUMNS:
+            made.add_column(name, justify="right" if name in _NUMBERS else "left")
+        made.columns[-1].ratio = 1 if look == "SIMPLE_HEAD" else None
+        for row in self._worst:
+            cells = [
+                escaped(one) if look == "MARKDOWN" else one
+                for one in row.cells(self._key)
+            ]
+            drawn = [text.Text(one, no_wrap=True, overflow="ellipsis") for one in cells]
+            drawn[-1].style = OUTCOMES[row.outcome].colour
+            drawn[-2].style = "yellow" if row.refused else ""
+            made.add_row(*drawn)
+        shown = io.StringIO()
         if self._worst:
-            table = self._table(look and getattr(box, look))
-            console.Console(file=file, **options).print(table)
+            console.Console(file=shown, **options).print(made)
+        parts = shown.getvalue().strip("\n"), self._others()
+        return "\n\n".join(filter(None, parts)) + "\n"
 
     def _others(self) -> str:
-        """What became of the jobs that have no row; a line, or nothing."""
         left = self.jobs - Counter(row.outcome for row in self._worst)
+        more = " more" if self._worst else " jobs"
         said = [
-            f"{left[one]:,} more {VERDICTS[one][1]}" for one in OUTCOMES if left[one]
+            f"{left[one]:,}{more} {words.others}"
+            for one, words in OUTCOMES.items()
+            if left[one]
         ]
-        return f"and {', '.join(said)}\n" if said else ""
-
-    def _table(self, look: Any) -> Any:
-        from rich import box, table, text  # noqa: PLC0415 - only where a run reports
-
-        made = table.Table(box=look, pad_edge=False, header_style="bold")
-        made.add_column("kind")
-        made.add_column("job", no_wrap=True)
-        made.add_column("status")
-        made.add_column("rows read", justify="right")
-        made.add_column("refused", justify="right")
-        made.add_column("verdict", ratio=1 if look is box.SIMPLE_HEAD else None)
-        for row in self._worst:
-            why = f": {next(iter(row.reasons), '')}" if row.outcome == "failed" else ""
-            cells = [
-                bounded(without_key(cell, self._key), length) or "-"
-                for cell, length in (
-                    (row.kind, 6),
-                    (row.job_id, 36),
-                    (row.status, 20),
-                    (f"{row.rows:,}", 20),
-                    ("" if row.refused is None else f"{row.refused:,}", 20),
-                    (VERDICTS[row.outcome][0] + why, 200),
-                )
-            ]
-            if look is box.MARKDOWN:
-                cells = [in_markdown(cell) for cell in cells]
-            styles = "", "", "", "", "yellow" if row.refused else ""
-            made.add_row(
-                *(
-                    text.Text(cell, style, no_wrap=True, overflow="ellipsis")
-                    for cell, style in zip(
-                        cells, (*styles, _COLOURS.get(row.outcome, "")), strict=True
-                    )
-                )
-            )
-        return made
+        return f"{'and ' if said and self._worst else ''}{', '.join(said)}"
 
 
-def in_markdown(text: str) -> str:
+def escaped(text: str) -> str:
     """A text that Markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|&~#!])", r"\\\1", text)

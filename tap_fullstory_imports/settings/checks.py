@@ -1,18 +1,16 @@
-"""What can be wrong with a setting, ours or the SDK's, in sentences for the user.
+"""What can be wrong with a setting, in sentences for the user.
 
-The SDK's validator of JSON schemas checks both. No sentence quotes the value of a
-setting, because the value may be a secret.
+The SDK's validator of JSON schemas checks all settings, ours and the SDK's. No sentence
+quotes the value of a setting, because the value may be a secret.
 """
 
 from __future__ import annotations
 
 import difflib
 import ipaddress
-import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 from singer_sdk import Stream
@@ -22,19 +20,33 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from tap_fullstory_imports.settings.declaration import OWN
 
-_KINDS = {
-    "array": "a list",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "number": "a number",
-    "object": "an object",
-    "string": "text",
-}
-_BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "greater than",
-    "maximum": "at most",
-}
+_LABEL = "[a-z0-9_-]{1,63}"
+_URL = re.compile(
+    rf"(https?)://({_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::([0-9]{{1,5}}))?"
+    r"((?:[/?#]\S*)?)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def fault(sentence: str) -> ConfigValidationError:
+    """An error whose sentence says what to change, and how."""
+    return ConfigValidationError("Unusable settings", errors=[sentence])
+
+
+def breach(name: str, value: Any, schema: Mapping[str, Any]) -> str:
+    """A sentence that says what is wrong with a setting; empty if nothing is."""
+    try:
+        error = next(DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(value), None)
+    except AttributeError:  # the SDK's schema of `__else__` is not valid itself
+        return f"`{name}` is not of the right form."
+    if error is None:
+        return ""
+    path = ".".join([name, *map(str, error.path)])
+    said = error.message.removeprefix(repr(error.instance))  # begins with the value
+    return f"`{path}`{':' * (said == error.message)} {said.strip()}."
+
+
+# The SDK's settings
 
 
 def _closed(*required: str, **properties: Any) -> dict[str, Any]:
@@ -55,37 +67,6 @@ _BATCH_CONFIG = _closed(
 )
 
 
-def fault(sentence: str) -> ConfigValidationError:
-    """An error whose sentence says what to change, and how."""
-    return ConfigValidationError("Unusable settings", errors=[sentence])
-
-
-def breach(name: str, value: Any, schema: Mapping[str, Any]) -> str:
-    """A sentence that says what a setting must be; empty if it can have the value."""
-    form = f"`{name}` is not of the right form."
-    try:
-        error = next(DEFAULT_JSONSCHEMA_VALIDATOR(schema).iter_errors(value), None)
-    except AttributeError:  # the SDK's schema of `__else__` is not valid itself
-        return form
-    if error is None:
-        return ""
-    path, rule = ".".join([name, *map(str, error.path)]), error.schema
-    if error.validator == "required":
-        return (
-            f"`{path}.{min(set(rule['required']) - error.instance.keys())}` is missing."
-        )
-    if error.validator == "additionalProperties":
-        unknown = min(error.instance.keys() - rule["properties"].keys())
-        return f"There is no setting `{unknown}` in `{path}`."
-    if choices := rule.get("enum"):
-        return f"`{path}` must be {' or '.join(f'`{choice}`' for choice in choices)}."
-    types = rule.get("type", ())
-    types = [types] if isinstance(types, str) else types
-    kinds = " or ".join(_KINDS[one] for one in types if one in _KINDS)
-    bounds = [f"{text} {rule[key]:g}" for key, text in _BOUNDS.items() if key in rule]
-    return f"`{path}` must be {', '.join([kinds, *bounds])}." if kinds else form
-
-
 def of_others(
     config: Mapping[str, Any], known: Mapping[str, Any], streams: Collection[str]
 ) -> dict[str, str]:
@@ -95,14 +76,12 @@ def of_others(
     """
     found = {}
     for name in config.keys() - OWN:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        found[name] = f"There is no setting `{name}`.{hint}"
         if name in known:
-            found[name] = breach(name, config[name], known[name]) or _of_sdk(
-                name, config, streams
-            )
-        else:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            found[name] = f"There is no setting `{name}`.{hint}"
+            found[name] = breach(name, config[name], known[name])
+            found[name] = found[name] or _of_sdk(name, config, streams)
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
@@ -115,14 +94,15 @@ def _of_sdk(name: str, config: Mapping[str, Any], streams: Collection[str]) -> s
                 " `flattening_enabled`. Leave one of them out."
             )
         return breach(name, config[name], _BATCH_CONFIG)
-    for key, entry in (config[name] or {}).items() if name == "stream_maps" else ():
+    maps = (config[name] or {}) if name == "stream_maps" else {}
+    for key, entry in maps.items():
         source = entry.get("__source__", key) if isinstance(entry, dict) else key
         if not key.startswith("__") and not any(
-            fnmatch(stream, source) for stream in streams
+            fnmatch(one, source) for one in streams
         ):
             return (
                 f"`stream_maps` names `{source}`, but there is no such stream. The"
-                f" streams are {', '.join(f'`{stream}`' for stream in streams)}."
+                f" streams are {', '.join(f'`{one}`' for one in streams)}."
             )
     return ""
 
@@ -161,19 +141,7 @@ def check_maps(streams: Iterable[Stream]) -> None:
                 )
 
 
-def of_certificates() -> dict[str, str]:
-    """What is wrong with the variable that names the certificates for requests."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        if path := os.environ.get(name):
-            sentence = (
-                f"The environment variable `{name}` names {path}, but there is no such"
-                " file. Correct the path, or unset the variable."
-            )
-            return {} if Path(path).exists() else {name: sentence}
-    return {}
-
-
-# Checks of single settings. Each returns the value in the form that the tap uses.
+# Single settings: each check returns the value in the form that the tap uses.
 
 
 def bare_key(text: str) -> str:
@@ -184,14 +152,10 @@ def bare_key(text: str) -> str:
 def api_key(text: str) -> str:
     """The API key as it is sent."""
     key = bare_key(text)
-    if key.strip("\"'`\u2018\u2019\u201c\u201d\u201e") != key:
-        raise fault("`api_key` has quotes around it. Set the key without them.")
-    if not key:
-        raise fault("`api_key` is empty.")
-    if not re.fullmatch("[!-~]+", key):
+    if not re.fullmatch("[!-~]+", key) or key.strip("\"'`") != key:
         raise fault(
-            "`api_key` has characters that no API key has, such as a space or a line"
-            " break. Copy it again."
+            "`api_key` must be the key alone, without spaces, line breaks, and quotes"
+            " around it. Copy it again."
         )
     return key
 
@@ -205,28 +169,30 @@ def user_agent(text: str) -> str:
 
 def api_url(text: str) -> str:
     """An address that the API key may travel to, without a slash at its end."""
-    label = "[a-z0-9_-]{1,63}"
-    host = rf"(?:{label}(?:\.{label})*|\[[0-9a-f:.]+\])"
-    url = re.fullmatch(
-        rf"(https?)://({host})(?::([0-9]{{1,5}}))?/*",
-        text.strip(),
-        re.IGNORECASE | re.ASCII,
-    )
-    if not url or int(url[3] or 0) > 65_535:  # noqa: PLR2004
+    url = web_address(text.strip())
+    if not url or url[4].strip("/"):
         raise fault(
             "`api_url` must be an address such as https://api.fullstory.com, without a"
             " user name, a query, or a path such as /v2/events."
         )
-    if url[1].lower() == "http" and not is_loopback(url[2].strip("[]")):
+    if not is_safe(url):
         raise fault(
             "`api_url` must begin with https://, or the API key would travel in clear."
         )
-    return f"{url[1].lower()}{text.strip()[len(url[1]) :].rstrip('/')}"
+    return f"{url[1].lower()}{url[0][len(url[1]) :].rstrip('/')}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+def web_address(text: str) -> re.Match[str] | None:
+    """Scheme, host, port and rest of an address without a user name."""
+    url = _URL.fullmatch(text)
+    return url if url and int(url[3] or 0) < 1 << 16 else None
+
+
+def is_safe(url: re.Match[str]) -> bool:
+    """Whether nobody else can read what is sent: by https, or on this machine."""
+    host = url[2].strip("[]").lower()
     try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
+        is_local = False
+    return is_local or url[1].lower() == "https"

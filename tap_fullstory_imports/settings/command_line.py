@@ -1,4 +1,4 @@
-"""What the command line hands to the tap: settings, a state, a catalog.
+"""What the command line hands to the tap, and what it says of the tap.
 
 Files are UTF-8 in every locale, with or without a byte order mark. The SDK decodes them
 by the locale, takes no byte order mark, and ends in tracebacks.
@@ -12,21 +12,29 @@ import os
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+import click
+from singer_sdk.about import AboutFormatter, AboutInfo
 from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.singerlib import Catalog, Schema
+from typing_extensions import override
 
 from tap_fullstory_imports.settings.checks import fault
 from tap_fullstory_imports.settings.declaration import OWN, PREFIX
 
+EPILOG = (
+    "Example: tap-fullstory-imports --config config.json --state state.json |"
+    " your-target\n\nDocumentation:"
+    " https://github.com/fullstory-imports/tap-fullstory-imports#readme"
+)
 RESTART = (
     " To read all jobs again, run without `--state`, or under Meltano after `meltano"
     " state clear`."
 )
-_MOST_LEVELS = 100  # deeper values end in a RecursionError when they are copied
 
 
 @contextmanager
@@ -43,6 +51,28 @@ def exit_on_user_error(logger: logging.Logger) -> Iterator[None]:
     for sentence in sentences:
         logger.error("%s", sentence)
     sys.exit(1)
+
+
+class SettingsInWords(AboutFormatter, format_name="text"):
+    """The text of `--about`, with what each setting means and its default."""
+
+    @override
+    def format_about(self, about_info: AboutInfo) -> str:
+        text = click.HelpFormatter(width=88)
+        about: dict[str, Any] = about_info.settings
+        for name in ("name", "description", "version"):
+            text.write(f"{name.capitalize()}: {getattr(about_info, name)}\n")
+        text.write(f"SDK Version: {about_info.sdk_version}\n{EPILOG}\n\n")
+        text.write_text(f"Capabilities: {', '.join(map(str, about_info.capabilities))}")
+        text.write("\nSettings, and their variables for `--config=ENV`:\n")
+        for name, schema in about["properties"].items():
+            default = f" (default: {schema['default']})" if "default" in schema else ""
+            required = " (required)" if name in about["required"] else default
+            text.write(f"\n{name}{required}\n")
+            with text.indentation():
+                text.write(f"  {about_info.env_var_prefix}{name.upper()}\n")
+                text.write_text(" ".join(str(schema.get("description", "")).split()))
+        return text.getvalue().rstrip()
 
 
 @dataclass
@@ -87,11 +117,10 @@ class ConfigInput:
 def read_state(file: TextIO) -> dict[str, Any]:
     """Read a state, a STATE message, or the output of ``meltano state get``."""
     where = f"`--state`: {file.name}"
-    state: Any = None
-    with suppress(AttributeError):  # of what is not an object
-        content = _object(file.buffer.read(), where, RESTART)
-        is_message = content.get("type") == "STATE"
-        state = content.get("value") if is_message else content
+    state: Any = _object(file.buffer.read(), where, RESTART)
+    if state.get("type") == "STATE":
+        state = state.get("value")
+    if isinstance(state, dict):
         state = state.get("singer_state", state)
     if not isinstance(state, dict):
         raise fault(f"{where} is not a state.{RESTART}")
@@ -135,17 +164,13 @@ def _joined(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 def _object(content: bytes, where: str, way_on: str = "") -> dict[str, Any]:
     try:
-        value = json.loads(content.decode("utf-8-sig"))
+        value = deepcopy(json.loads(content.decode("utf-8-sig")))
     except UnicodeDecodeError:
         raise fault(f"{where} is not a text file in UTF-8.{way_on}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:  # of `deepcopy` at the latest: the value is copied later
+        raise fault(f"{where} is nested too deeply.{way_on}") from None
+    except ValueError as error:
         raise fault(f"{where} is not JSON: {error}.{way_on}") from None
     if not isinstance(value, dict):
         raise fault(f"{where} is not a JSON object.{way_on}")
-    layer: list[Any] = [value]
-    for _ in range(_MOST_LEVELS):
-        inner = (one.values() if isinstance(one, dict) else one for one in layer)
-        layer = [one for part in inner for one in part if isinstance(one, (dict, list))]
-    if layer:
-        raise fault(f"{where} is nested too deeply.{way_on}")
     return value

@@ -19,7 +19,6 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 from zlib import crc32
 
 import fsspec
@@ -28,12 +27,10 @@ from fsspec.exceptions import FSTimeoutError
 from urllib3.exceptions import HTTPError
 
 from tap_fullstory_imports.reporting.words import bounded
-from tap_fullstory_imports.settings.checks import fault, is_loopback
+from tap_fullstory_imports.settings.checks import fault, is_safe, web_address
 
-SETTINGS = {"job_ids": "jobs_file", "user_job_ids": "user_jobs_file"}
 MOST_BYTES = 64 * 1024 * 1024  # of a file
 _MOST_CHARACTERS = 1_000  # of a job ID
-_COLUMNS = ("job_id", "id")  # of a CSV file: the first one that is there
 _EXTRAS = {"s3": "s3", "gs": "gcs", "az": "azure"}  # what a store's scheme needs
 _ADDRESS = re.compile(r"(?![A-Za-z]:/)[^/~]*:/")  # misspelled ones too; no drive `C:/`
 _OBJECT = re.compile(r"(?:s3|gs|az)://[\w.-]+/[^/](?:(?!::).)*")
@@ -60,10 +57,8 @@ def parse(value: Any, where: str) -> list[str]:
             f"{where} must be a list of job IDs, or text with commas or line breaks"
             " between them."
         )
-    return [
-        _checked(job_id, f"{where}, entry {number}")
-        for number, job_id in enumerate(value, start=1)
-    ]
+    entries = enumerate(value, start=1)
+    return [_checked(one, f"{where}, entry {number}") for number, one in entries]
 
 
 def from_file(path: str, where: str, seconds: float) -> list[str]:
@@ -75,7 +70,8 @@ def from_file(path: str, where: str, seconds: float) -> list[str]:
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     with suppress(csv.Error):
         rows.fieldnames = [name.strip().lower() for name in rows.fieldnames or ()]
-    column = next((name for name in _COLUMNS if name in (rows.fieldnames or ())), None)
+    names = rows.fieldnames or ()
+    column = next((name for name in ("job_id", "id") if name in names), None)
     lines = enumerate(text.split("\n"), start=1)
     return [
         _checked(job_id, f"{where}, line {number}")
@@ -125,7 +121,8 @@ def _checked(value: Any, where: str) -> str:
 def read_text(path: str, where: str, seconds: float) -> str:
     """Read a file of at most 64 MiB in UTF-8, from a disk, a server or a store."""
     shown = re.split("[?#]", path)[0] if _ADDRESS.match(path) else path
-    if _ADDRESS.match(path) and not (_OBJECT.fullmatch(path) or _is_safe(path)):
+    url = web_address(path)
+    if _ADDRESS.match(path) and not (_OBJECT.fullmatch(path) or (url and is_safe(url))):
         raise fault(
             f"{where} must be a path, or an address such as https://host/path,"
             " s3://bucket/key, gs://bucket/key or az://container/key, without a user"
@@ -166,6 +163,8 @@ def read_text(path: str, where: str, seconds: float) -> str:
 def _reason(error: BaseException, seconds: float) -> str:
     """Why a file can't be read, without the addresses in texts of libraries."""
     said = bounded(re.sub(r"\?\S+", "?…", str(error))).rstrip(".")
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return "the server redirects to an address that is not https://"
     if isinstance(error, (requests.RequestException, HTTPError)):
         said = "the connection failed"
     said = f"{said} ({type(error).__name__})"
@@ -183,8 +182,8 @@ def _read(path: str, seconds: float) -> bytes:
     scheme, _, rest = path.partition("://")
     if scheme in _EXTRAS:  # the library finds the credentials itself
         file = fsspec.filesystem(scheme, skip_instance_cache=True).open(rest, "rb")
-    elif _ADDRESS.match(path):
-        return _from_server(path, seconds)
+    elif url := web_address(path):
+        return _from_server(url, seconds)
     elif (local := Path(path).expanduser()).exists() and not local.is_file():
         raise OSError(0, "it is not a regular file")
     else:
@@ -194,43 +193,22 @@ def _read(path: str, seconds: float) -> bytes:
     return content
 
 
-def _from_server(address: str, seconds: float) -> bytes:
+def _from_server(url: re.Match[str], seconds: float) -> bytes:
     with requests.Session() as session:
         session.max_redirects = 5
-        session.hooks["response"] = [_check]
-        # Plain `http` reaches this machine only, so it needs no proxy.
-        session.trust_env = address.lower().startswith("https:")
-        with session.get(address, timeout=seconds, stream=True) as response:
+        # Plain `http` reaches this machine only, so it needs no proxy, and no redirect
+        # leads from `https` to it.
+        session.trust_env = url[1].lower() == "https"
+        session.mount(f"{url[0][: url.start(4)]}/", session.adapters.pop("http://"))
+        with session.get(url[0], timeout=seconds, stream=True) as response:
+            if response.status_code != HTTPStatus.OK:
+                status = response.status_code
+                raise OSError(0, f"the server answers with the status {status}")
+            kind = response.headers.get("Content-Type", "").lower()
+            if kind.startswith("text/html"):
+                raise OSError(0, "it is a web page; use an address that needs no login")
             content: bytes = response.raw.read(MOST_BYTES + 1, decode_content=True)
     return content
-
-
-def _check(response: requests.Response, **_: Any) -> None:
-    """Accept a file, and a redirect that does not leave https."""
-    status, reason = response.status_code, ""
-    if response.is_redirect:
-        response.close()  # or requests would read the body, however long it is
-        if not _is_safe(response.headers["Location"], response.url):
-            reason = "the server redirects to an address that is not https://"
-    elif status != HTTPStatus.OK:
-        reason = f"the server answers with the status {status}"
-    elif response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        reason = "it is a web page; use an address that needs no login"
-    if reason:
-        response.close()
-        raise OSError(0, reason)
-
-
-def _is_safe(address: str, base: str = "") -> bool:
-    """Whether an address has no credentials and is https, or http on this machine."""
-    try:
-        url = urlsplit(urljoin(base, address))
-        host, _ = url.hostname or "", url.port
-    except ValueError:
-        return False
-    is_plain = address.isprintable() and " " not in address and url.username is None
-    is_local = url.scheme == "http" and is_loopback(host) and base[:5] != "https"
-    return bool(host) and is_plain and (url.scheme == "https" or is_local)
 
 
 # Shards

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from singer_sdk.exceptions import ConfigValidationError
@@ -23,6 +24,7 @@ _CHECKS = {
     "user_agent": checks.user_agent,
     "shard": job_ids.checked_shard,
 }
+_FILES = {"job_ids": "jobs_file", "user_job_ids": "user_jobs_file"}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -32,59 +34,55 @@ class Settings(Declaration):
     It has no repr of its own, because one of the values is the API key.
     """
 
-    jobs_of_all_shards: int = 0
+    part: str = ""  # how many of all jobs a shard has, in a sentence
 
     @classmethod
     def from_config(
-        cls, config: Mapping[str, Any], faults: Mapping[str, str] | None = None
+        cls, config: Mapping[str, Any], others: Mapping[str, str] | None = None
     ) -> Settings:
         """Check all settings, and read the jobs files.
 
         A setting that is null or an empty text counts as not set, because Meltano
-        passes those. `faults` has what is wrong with other settings, by name.
+        passes those. `others` has what is wrong with other settings, by name.
 
         Raises:
             ConfigValidationError: With a sentence for each setting that can't be used.
         """
         values: dict[str, Any] = {}
-        found = {**(faults or {}), **checks.of_certificates()}
+        faults = {**(others or {}), **_of_certificates()}
         for name in OWN & config.keys():
             if config[name] not in (None, ""):
-                with _noting(found, name):
+                with _noting(faults, name):
                     values[name] = _checked(name, config[name])
-        for name in {*SCHEMA["required"]} - values.keys() - found.keys():
-            meaning = SCHEMA["properties"][name]["description"]
-            found[name] = f"`{name}` is missing: {meaning}{_unread(name)}"
-        _raise_if_any(found)
-        settings, everything = cls(**values), {}
-        for name, file in job_ids.SETTINGS.items():
-            path, listed = getattr(settings, file), getattr(settings, name)
-            with _noting(found, file):
-                in_file = path and job_ids.from_file(
-                    path, f"`{file}`", settings.request_timeout
-                )
-                everything[name] = tuple(dict.fromkeys([*listed, *in_file]))
-        _raise_if_any(found)
-        if not any(everything.values()):
+        if "api_key" not in {**values, **faults}:
+            meaning = SCHEMA["properties"]["api_key"]["description"]
+            faults["api_key"] = f"`api_key` is missing: {meaning}{_unread('api_key')}"
+        _raise_if_any(faults)
+        given = cls(**values)
+        for name, file in _FILES.items():
+            with _noting(faults, file):
+                where, path = f"`{file}`", getattr(given, file)
+                found = path and job_ids.from_file(path, where, given.request_timeout)
+                values[name] = tuple(dict.fromkeys([*getattr(given, name), *found]))
+        _raise_if_any(faults)
+        jobs = sum(len(values[name]) for name in _FILES)
+        if not jobs:
             raise checks.fault(
                 "There is no job to read. List the IDs of your import jobs of events in"
                 " `job_ids` and those of users in `user_job_ids`, or in files that"
                 " `jobs_file` and `user_jobs_file` name."
-                + _unread(*job_ids.SETTINGS, *job_ids.SETTINGS.values())
+                + _unread(*_FILES, *_FILES.values())
             )
-        for name, ids in everything.items():
-            values[name] = job_ids.of_shard(ids, settings.shard)
-        return cls(**values, jobs_of_all_shards=sum(map(len, everything.values())))
+        if given.shard:
+            for name in _FILES:
+                values[name] = job_ids.of_shard(values[name], given.shard)
+            mine = sum(len(values[name]) for name in _FILES)
+            values["part"] = f"{mine} of {jobs} jobs."
+        return cls(**values)
 
     def jobs_of(self, kind: str) -> tuple[str, ...]:
         """The IDs of the jobs that import ``events`` or ``users``."""
         return self.user_job_ids if kind == "users" else self.job_ids
-
-    @property
-    def part(self) -> str:
-        """How many of all jobs this shard has."""
-        jobs = len(self.job_ids) + len(self.user_job_ids)
-        return f"{jobs} of {self.jobs_of_all_shards} jobs."
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -111,6 +109,18 @@ def _typed(value: Any, kind: str) -> Any:
     return value
 
 
+def _of_certificates() -> dict[str, str]:
+    """What is wrong with the variable that names the certificates for requests."""
+    names = "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"
+    name = next((name for name in names if os.environ.get(name)), "")
+    if not name or Path(os.environ[name]).exists():
+        return {}
+    return {
+        name: f"The environment variable `{name}` names {os.environ[name]}, but there"
+        " is no such file. Correct the path, or unset the variable."
+    }
+
+
 @contextmanager
 def _noting(faults: dict[str, str], name: str) -> Iterator[None]:
     """Note what is wrong with a setting, so that the user gets all faults at once."""
@@ -130,6 +140,5 @@ def _unread(*names: str) -> str:
     """A hint if the environment has one of these settings, but is not read."""
     variables = [f"{PREFIX}{name.upper()}" for name in names]
     found = [f"`{name}`" for name in variables if os.environ.get(name)]
-    if not found:
-        return ""
-    return f" The tap reads {' and '.join(found)} only with `--config=ENV`."
+    text = f" The tap reads {' and '.join(found)} only with `--config=ENV`."
+    return text if found else ""

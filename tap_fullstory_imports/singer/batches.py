@@ -16,7 +16,7 @@ from singer_sdk.singerlib.encoding.simple import Message
 
 from tap_fullstory_imports.fullstory.answers import StopError
 from tap_fullstory_imports.fullstory.pages import Row
-from tap_fullstory_imports.reporting.redaction import HIDDEN
+from tap_fullstory_imports.reporting.words import HIDDEN
 from tap_fullstory_imports.singer.records import json_lines
 
 MOST_BYTES = 16 * 1024 * 1024  # of a file, compressed
