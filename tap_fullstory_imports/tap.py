@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn, Self, TextIO
 
 import click
@@ -22,9 +23,9 @@ from tap_fullstory_imports.reporting import words
 from tap_fullstory_imports.settings import checks
 from tap_fullstory_imports.settings.command_line import (
     EPILOG,
-    ConfigInput,
     exit_on_user_error,
     read_catalog,
+    read_config,
     read_state,
 )
 from tap_fullstory_imports.settings.declaration import NAME, SCHEMA
@@ -142,7 +143,7 @@ class TapFullstoryImports(Tap):
         *,
         about: bool = False,
         about_format: str | None = None,
-        config: ConfigInput | None = None,
+        config: SimpleNamespace | None = None,
         state: TextIO | None = None,
         catalog: TextIO | None = None,
     ) -> None:
@@ -178,11 +179,11 @@ class TapFullstoryImports(Tap):
     @override
     def cb_config(  # type: ignore[override]
         cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]
-    ) -> ConfigInput:
+    ) -> SimpleNamespace:
         """Read the files of settings."""
         cls.append_builtin_config(cls.config_jsonschema)
         with exit_on_user_error(cls.logger):
-            return ConfigInput.of(value, cls.config_jsonschema["properties"])
+            return read_config(value, cls.config_jsonschema["properties"])
         raise AssertionError
 
 

@@ -83,7 +83,9 @@ class Api:
                 )
                 raise JobError(msg, failure.status)
             if attempt < self._settings.max_attempts:
-                self._report.retry(stream.name, job_id, str(failure), attempt, wait)
+                text = f"{failure}; attempt {attempt} of {self._settings.max_attempts}"
+                later = f", the next one in {wait:.1f} s"
+                self._report.retry(stream.name, job_id, text, later)
                 await self._sleep(wait)
         msg = f"{failure}; given up after {many(attempt, 'attempt')}."
         raise JobError(msg, failure.status)
@@ -196,7 +198,8 @@ class Api:
         elif seconds + pause > most:
             reason = f"for {seconds:.0f} s it has answered nothing else"
         else:
-            self._report.paused(stream.name, job_id, str(error), pause)
+            later = f"; requests resume in {pause:.1f} s"
+            self._report.retry(stream.name, job_id, str(error), later)
             return
         raise self._stopped(
             f"{error}, and {reason}, longer than `max_retry_wait` ({most:g} s) allows."

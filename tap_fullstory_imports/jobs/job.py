@@ -234,9 +234,10 @@ class Job:
             text = verdicts.fewer_rows(readings.most_rows, rows)
             report.warn(stream.name, self.job_id, text)
         if seen := stream.unreadable.pop(self.job_id, None):
-            report.unreadable(stream.name, self.job_id, *seen)
+            report.warn(stream.name, self.job_id, verdicts.unreadable(*seen))
         if readings.replaced:
-            report.replaced(stream.name, self.job_id, readings.replaced)
+            text = verdicts.replaced(readings.replaced)
+            report.warn(stream.name, self.job_id, text)
         report.ended(stream.name, self.job_id, "read")
         if self.means.most_rows is None:
             self.means.output.finish(stream, self.job_id)

@@ -216,7 +216,7 @@ class Run:
         if left <= 0:
             return
         if unfinished := [job.job_id for job in jobs if job.is_unfinished]:
-            self._logger.info(
+            self.logger.info(
                 "Waiting for %s (%s): %.0f of at most %g s.",
                 many(len(unfinished), "unfinished job"),
                 named(unfinished, len(unfinished)),

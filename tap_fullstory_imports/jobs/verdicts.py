@@ -90,6 +90,17 @@ def fewer_rows(before: int, rows: int) -> str:
     )
 
 
+def unreadable(seen: int, example: str) -> str:
+    """Timestamps of a job became null."""
+    text = f"{many(seen, 'timestamp')} could not be read and became null"
+    return f"{text}, for example '{bounded(example, 40)}'."
+
+
+def replaced(seen: int) -> str:
+    """Characters of a job were replaced."""
+    return f"{many(seen, 'character')} that no database stores became U+FFFD."
+
+
 def failed(kind: str, error: JobError, missing_jobs: str) -> tuple[str, str]:
     """The outcome of a job that can't be read, and why."""
     if not isinstance(error, MissingJobError):

@@ -19,8 +19,8 @@ LOG_WIDTH = 110
 EQUAL_SECONDS = 60.0
 MOST_WARNINGS = 20  # different ones in a minute
 HOW_TO_SEARCH = (
-    "The run has failed. Lines of a target and of Meltano can follow. Search the log"
-    " for `Summary:`. The tap's next lines give the reasons."
+    "The run has failed. Search the log for `Summary:`. The tap's lines after it give"
+    " the reasons."
 )
 
 
@@ -85,18 +85,10 @@ class Report:
         if stream in self._streams:
             self._streams[stream].requests += 1
 
-    def retry(
-        self, stream: str, job_id: str, text: str, attempt: int, wait: float
-    ) -> None:
-        """Warn that a request failed and will be made again in so many seconds."""
+    def retry(self, stream: str, job_id: str, text: str, later: str) -> None:
+        """Warn that a request failed, and when it will be made again."""
         self._counts["retries"] += 1
-        text += f"; attempt {attempt} of {self._settings.max_attempts}"
-        self.warn(stream, job_id, text, f", the next one in {wait:.1f} s")
-
-    def paused(self, stream: str, job_id: str, text: str, wait: float) -> None:
-        """Warn that all requests pause for so many seconds."""
-        self._counts["retries"] += 1
-        self.warn(stream, job_id, text, f"; requests resume in {wait:.1f} s")
+        self.warn(stream, job_id, text, f"{later}.")
 
     def written(self, stream: str, rows: int, filtered: int) -> None:
         """Count rows that have been written, and those that a filter left out."""
@@ -148,17 +140,7 @@ class Report:
 
     # Warnings
 
-    def unreadable(self, stream: str, job_id: str, seen: int, example: str) -> None:
-        """Say that timestamps of a job became null."""
-        text = f"{many(seen, 'timestamp')} could not be read and became null"
-        self.warn(stream, job_id, f"{text}, for example '{bounded(example, 40)}'")
-
-    def replaced(self, stream: str, job_id: str, seen: int) -> None:
-        """Say that characters of a job were replaced."""
-        text = f"{many(seen, 'character')} that no database stores became U+FFFD"
-        self.warn(stream, job_id, text)
-
-    def warn(self, stream: str, job_id: str, text: str, wait: str = "") -> None:
+    def warn(self, stream: str, job_id: str, text: str, later: str = "") -> None:
         """Log a warning about a job; equal ones within a minute are only counted."""
         self._renew_warnings()
         self._counts["warnings"] += 1
@@ -166,8 +148,7 @@ class Report:
             self._left_out += 1
             return
         self._warned.add((stream, text))
-        end = "" if (text + wait).endswith((".", "?")) else "."
-        self._logger.warning("%s: Job %s: %s%s%s", stream, job_id, text, wait, end)
+        self._logger.warning("%s: Job %s: %s%s", stream, job_id, text, later)
 
     def _renew_warnings(self, *, is_last: bool = False) -> None:
         """Say once a minute how many warnings have no line of their own."""

@@ -141,7 +141,7 @@ class JobTable:
         shown = io.StringIO()
         if self._worst:
             console.Console(file=shown, **options).print(made)
-        parts = shown.getvalue().strip("\n"), self._others()
+        parts = shown.getvalue().lstrip("\n").rstrip(), self._others()
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def _others(self) -> str:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 import click
@@ -75,43 +75,31 @@ class SettingsInWords(AboutFormatter, format_name="text"):
         return text.getvalue().rstrip()
 
 
-@dataclass
-class ConfigInput:
-    """All settings, in the form that the SDK's callbacks take.
+def read_config(paths: Collection[str], known: Collection[str]) -> SimpleNamespace:
+    """Read the files of `--config`, and for ``ENV`` the environment.
 
-    `parse_env` is False, because the settings of the environment are in `config`.
+    In the environment, the tap's own settings are text. Those of the SDK are JSON, or
+    else text. An empty variable counts as not set. The result has the form that the
+    SDK's callbacks take; they need not parse the environment again.
     """
-
-    config: dict[str, Any] = field(default_factory=dict)
-    parse_env: bool = False
-
-    @classmethod
-    def of(cls, paths: Collection[str], known: Collection[str]) -> ConfigInput:
-        """Read the files of `--config`, and the environment for ``ENV``.
-
-        In the environment, the tap's own settings are text. Those of the SDK are JSON,
-        or else text. An empty variable counts as not set.
-        """
-        given = cls()
-        for path in paths:
-            if path.lstrip().startswith("{"):  # not shown: it can hold the API key
-                raise fault(
-                    "`--config` takes the path of a file. Put the settings into one."
-                )
-            if path != "ENV":
-                where = f"`--config`: {path}"
-                try:
-                    content = Path(path).read_bytes()
-                except OSError as error:
-                    raise fault(f"{where} can't be read: {error.strerror}.") from None
-                given.config |= _object(content, where)
-        for name in known if "ENV" in paths else ():
-            if text := os.environ.get(PREFIX + name.upper()):
-                given.config[name] = text
-                if name not in OWN:
-                    with suppress(ValueError, RecursionError):
-                        given.config[name] = json.loads(text)
-        return given
+    config: dict[str, Any] = {}
+    for path in paths:
+        where = f"`--config`: {path}"
+        if path.lstrip().startswith("{"):  # not shown: it can hold the API key
+            raise fault(
+                "`--config` takes the path of a file. Put the settings into one."
+            )
+        try:
+            config |= {} if path == "ENV" else _object(Path(path).read_bytes(), where)
+        except OSError as error:
+            raise fault(f"{where} can't be read: {error.strerror}.") from None
+    for name in known if "ENV" in paths else ():
+        if text := os.environ.get(PREFIX + name.upper()):
+            config[name] = text
+            if name not in OWN:
+                with suppress(ValueError, RecursionError):
+                    config[name] = json.loads(text)
+    return SimpleNamespace(config=config, parse_env=False)
 
 
 def read_state(file: TextIO) -> dict[str, Any]:
