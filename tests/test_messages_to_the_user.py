@@ -36,25 +36,6 @@ def progress_of(run):
     return [*filter(None, map(PROGRESS.fullmatch, run.lines))]
 
 
-@pytest.mark.parametrize("done", [0, 1, 3])
-def test_log_of_a_good_run_is_these_lines(api, tap, done):
-    """Nothing about users."""
-    api.add(Job("a", rows=ROWS, page_size=2), Job("empty"))
-    api.add(Job("large", rows=[{"name": "x"}] * 1_234, page_size=1_000))
-    tap.streams = NAMES
-    job_ids = ["a", "empty", "large"]
-    completed = {"completed_jobs": job_ids[:done]}
-    state = {"bookmarks": dict.fromkeys(NAMES[:3], completed)}
-
-    run = tap.run(job_ids=job_ids, state=state, speed=1)
-
-    assert run.status == 0
-    assert f"{STREAM}: Jobs to read: {3 - done}. Already read: {done}." in run.lines
-    assert summary_of(run)[:2] == [3 - done, done]
-    assert "user" not in run.stderr
-    assert run.lines[-1].startswith("Summary: ")
-
-
 def test_summary_of_a_mixed_run_is_right(api, tap):
     fault = Answer(500)
     api.add(

@@ -131,9 +131,10 @@ def test_run_ends_with_a_table_of_its_jobs(
 ):
     """In the log and, the same, as Markdown in a file."""
     api.add(*jobs)
-    tap.streams = NAMES[:3]
+    tap.streams = NAMES
     settings = {"job_ids": names(len(jobs)), "job_wait_timeout": 0} | settings
-    if already := settings.pop("already", 0):
+    already = settings.pop("already", 0)
+    if already:
         settings["job_ids"] = names(already)
         done = {"completed_jobs": names(already)}
         settings["state"] = {"bookmarks": dict.fromkeys(NAMES[:3], done)}
@@ -149,6 +150,10 @@ def test_run_ends_with_a_table_of_its_jobs(
         assert row[:2] == ["events", job_id]
         assert row[2 : 1 + len(cells)] == cells[:-1]
         assert row[-1].startswith(cells[-1] if cells else "")
+    todo = len(settings["job_ids"]) - already
+    start = f"Jobs to read: {todo}. Already read: {already}."
+    assert f"imported_events: {start}" in run.lines
+    assert "user" not in run.stderr
     (line,) = [line for line in run.lines if line.startswith("Summary: ")]
     assert re.search(summary, line)
     assert not {"\r", "\x1b"} & {*run.stderr}
