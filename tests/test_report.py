@@ -25,8 +25,10 @@ from tests.streams import NAMES, job_of
 pytestmark = pytest.mark.timeout(240)
 ROOT = Path(__file__).parent.parent
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
-BAR = re.compile(r"([\d,]+) of ([\d,]+) jobs?, ([\d,]+) rows?, [\d,]+ a second")
-LEFT = re.compile(r"about (\d+):(\d+):(\d+) left")
+PROGRESS = re.compile(
+    r"([\d,]+) of ([\d,]+) jobs?, ([\d,]+) rows?, [\d,]+ a second"
+    r"(?:, about (\d+):(\d\d):(\d\d) left)?"
+)
 HEAD = ["kind", "job", "status", "rows", "read", "refused", "verdict"]
 
 
@@ -48,9 +50,19 @@ def jobs_of(number, rows=5, **more):
 
 
 BAD = Answer(422)
+ROWS = make_events(5)
+STREAM = "imported_events"
 REFUSED: dict[str, Any] = {
     "script": dict.fromkeys(("imports", "errors", "status"), [Answer(401)] * 9)
 }
+
+
+def progress_in(text):
+    """The jobs that are done, all jobs, the rows, and the seconds that are left."""
+    for found in PROGRESS.finditer(text):
+        done, jobs, rows = (int(one.replace(",", "")) for one in found.groups()[:3])
+        hours, minutes, seconds = map(int, found.groups("0")[3:])
+        yield done, jobs, rows, 3600 * hours + 60 * minutes + seconds
 
 
 def table_of(lines):
@@ -255,6 +267,138 @@ def test_different_sentences_are_capped(api, tap, kind):
         assert "280 jobs failed (job-" in lines[-1]
 
 
+# While it runs
+
+
+def test_summary_of_a_mixed_run_is_right(api, tap):
+    fault = Answer(500)
+    api.add(
+        Job("done", rows=ROWS),
+        Job("a", rows=ROWS, page_size=2, script={"imports:1": [fault, fault]}),
+        Job("b", rows=ROWS, processing=1),
+        Job("late", processing=-1),
+        Job("bad", rows=ROWS, page_size=2, script={"imports:1": [Answer(422)]}),
+        Job("down", script={"imports": [fault] * 3}),
+    )
+    job_ids = ["done", "a", "b", "missing", "late", "bad", "down", "done too"]
+    completed = {"completed_jobs": ["done", "done too"]}
+
+    run = tap.run(
+        job_ids=job_ids,
+        state={"bookmarks": {STREAM: completed}},
+        missing_jobs="skip",
+        max_attempts=3,
+        job_wait_timeout=20,
+    )
+
+    assert run.status == 1
+    assert run.completed() == {"done", "done too", "a", "b"}
+    said = {"jobs read": 2, "already read": 2, "deferred": 1, "skipped": 1}
+    said |= {"not read": 0, "failed": 2, "rows": 12, "filtered": 0, "retries": 4}
+    said |= {"requests": len(api.requests), "warnings": 6}
+    assert run.summary == {**said, "seconds waited": pytest.approx(40, abs=20)}
+    assert len(run.records()) == 12
+    assert run.lines[-3].startswith("Summary: ")
+    assert {line.split()[1] for line in run.lines[-2:]} == {"bad", "down"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "also", "written"),
+    [("keep", None, 2), ("none", None, 0), ("keep", "no", 3), ("keep", "keep", 2)],
+)
+def test_rows_that_all_filters_leave_out_are_counted(api, tap, keep, also, written):
+    """A row counts once, however many maps it goes through."""
+    api.add(Job("a", rows=[{"name": name} for name in ("keep", "drop") * 2 + ("no",)]))
+
+    maps = {STREAM: {"__filter__": f"name == '{keep}'"}}
+    if also:
+        copy = {"__source__": STREAM, "__filter__": f"name == '{also}'"}
+        maps["copy"] = copy
+    run = tap.run(job_ids=["a"], stream_maps=maps)
+
+    assert run.completed() == {"a"}
+    names = [message["record"]["name"] for message in run.of_type("RECORD")]
+    assert {*names} == {keep, also} & {"keep", "no"}
+    assert (run.summary["rows"], run.summary["filtered"]) == (written, 5 - written)
+
+
+def test_messages_hold_no_rows(api, tap):
+    row = {"name": "private-name", "properties": {"x": "private-property"}}
+    user = {"display_name": "private-user", "email": "private@example.com"}
+    bad = Answer(body='{"results": [{"name": "private-text"}, 5]}')
+    api.add(Job("a", rows=[row] * 3, total="9", imports=9))
+    api.add(Job("b", script={"imports": [bad] * 9}))
+    api.add(Job("u", kind="users", rows=[user], total="9", imports=8))
+    tap.streams = NAMES
+
+    run = tap.run(job_ids=["a", "b"], user_job_ids=["u"])
+
+    assert run.status == 1
+    assert run.summary["failed"] == 3
+    assert run.records("imported_users")
+    assert "private" not in run.stderr
+
+
+def test_equal_warnings_of_a_minute_are_one_line_and_a_count(api, tap):
+    script = {"imports": [Answer(500)]}
+    api.add(*(Job(name, rows=ROWS, script=script) for name in names(9)))
+
+    run = tap.run(job_ids=["first", *names(9)], missing_jobs="skip", speed=2)
+
+    first, skipped, last = run.warnings
+    assert "first: Skipped" in first + skipped
+    assert "Fullstory failed (500" in first + skipped
+    assert last == "8 more warnings, equal to these or too many to show."
+
+
+LATER = {"Retry-After": "60"}
+
+
+@pytest.mark.parametrize(
+    ("job", "warning"),
+    [
+        ({"latency": 1.2}, ""),
+        (
+            {"script": {"imports": [Answer(429, headers=LATER)]}},
+            "requests resume in 60",
+        ),
+        ({"script": {"imports": [Answer(503, headers=LATER)]}}, "the next one in 60"),
+        ({"processing": 5}, ""),
+    ],
+    ids=["an answer", "a pause", "a retry", "an import"],
+)
+def test_wait_of_a_minute_has_a_progress_line_every_ten_seconds(api, tap, job, warning):
+    api.add(Job("a", rows=ROWS, **job))
+
+    run = tap.run(job_ids=["a"], speed=50)
+
+    assert run.status == 0
+    assert 4 <= len([*progress_in(run.stderr)]) <= 8
+    assert all(warning in line for line in run.warnings)
+    assert len(run.warnings) == bool(warning)
+    spent = re.findall(r"unfinished job \(a\): (\d+) of at most", run.stderr)
+    assert len(spent) == (5 if "processing" in job else 0)
+    assert sorted(spent, key=int) == spent
+
+
+def test_many_jobs_have_a_progress_line_every_ten_seconds(api, tap):
+    api.add(Job("large", rows=make_events(20), page_size=1, latency=0.05))
+    api.add(*(Job(name, rows=ROWS, latency=0.01) for name in names(39)))
+
+    run = tap.run(job_ids=["large", *names(39)], concurrency=2, speed=50)
+
+    found = [*progress_in(run.stderr)]
+    assert 4 <= len(found) <= 60
+    assert {jobs for _, jobs, *_ in found} == {40}
+    assert found == sorted(found, key=lambda one: one[0])
+    for done, _, rows, left in found:
+        # A line can also come between a page and the end of its job.
+        assert 0 <= rows - 5 * done <= 25
+        assert left or done in {0, *range(30, 40)}
+        # The rest of the large job counts by its total, and not as a whole job.
+        assert done < 39 or left < 30
+
+
 # --test
 
 
@@ -307,12 +451,10 @@ class Terminal:
         with suppress(OSError):  # how Linux reports the end
             while piece := os.read(ours, 65536):
                 shown += piece
-                for found in BAR.finditer(ANSI.sub("", piece.decode(errors="ignore"))):
-                    left = LEFT.match(found.string[found.end() + 2 :])
-                    numbers = [int(one.replace(",", "")) for one in found.groups()]
-                    hours, minutes, seconds = map(int, left.groups() if left else "000")
-                    left = 3600 * hours + 60 * minutes + seconds
-                    self.frames.append((time.monotonic(), *numbers, left))
+                shown_text = ANSI.sub("", piece.decode(errors="ignore"))
+                self.frames += [
+                    (time.monotonic(), *one) for one in progress_in(shown_text)
+                ]
                 if leaves and len(self.frames) >= 2:
                     break
         os.close(ours)
