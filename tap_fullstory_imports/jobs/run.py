@@ -180,10 +180,8 @@ class Run:
                 if key not in jobs:
                     jobs[key] = Job(means, *key, [], self.statuses[stream.kind])
                 jobs[key].streams.append(stream)
-        for kind, job_ids in {one.kind: one.job_ids for one in self.streams}.items():
-            for job_id in job_ids:
-                if (kind, job_id) not in jobs:
-                    means.report.already_read(kind, job_id)
+        listed = {(one.kind, job_id) for one in self.streams for job_id in one.job_ids}
+        means.report.already_read(len(listed) - len(jobs))
         means.report.progress.jobs = len(jobs)
         return [*jobs.values()]
 

@@ -75,9 +75,9 @@ class Report:
             line = "%s: Jobs to read: %d. Already read: %d."
             self._logger.info(line, stream, todo, already)
 
-    def already_read(self, _kind: str, _job_id: str) -> None:
-        """Count a job that earlier runs have read for all streams."""
-        self._table.jobs["already read"] += 1
+    def already_read(self, jobs: int) -> None:
+        """Note how many jobs earlier runs have read for all streams."""
+        self._table.jobs["already read"] = jobs
 
     def request(self, stream: str) -> None:
         """Count a request; the status is asked also where its stream is not read."""
