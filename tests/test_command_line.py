@@ -299,6 +299,8 @@ def test_deselected_fields_are_not_in_the_schema(tap, api):
         {"schema": {"properties": {"name": {"type": "integer"}, "user": {}}}},
         {"schema": {"type": "string", "properties": {"job_id": {"type": "object"}}}},
         {"stream": "renamed", "stream_alias": "renamed"},
+        {"schema": {}, "metadata": []},
+        {"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {}}]},
     ],
 )
 def test_names_keys_and_columns_are_the_taps_own_whatever_a_catalog_says(

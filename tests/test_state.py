@@ -90,7 +90,7 @@ DAMAGED = [
     pytest.param("[" * 100_000, id="nested deeply"),
     *(
         pytest.param('{"other":' * depth + "[]" + "}" * depth, id=f"{depth} deep")
-        for depth in (100, 900, 10_000)
+        for depth in (900, 10_000)
     ),
 ]
 

@@ -131,6 +131,7 @@ def read_catalog(file: TextIO, own: Catalog) -> Catalog:
         entry.schema = Schema.from_dict(
             _joined(mine.schema.to_dict(), entry.schema.to_dict())
         )
+        entry.metadata.setdefault((), mine.metadata[()])  # or nothing is selected
         for key in mine.key_properties or ():
             entry.metadata[("properties", key)] = mine.metadata[("properties", key)]
     if own.keys().isdisjoint(catalog):
