@@ -2,15 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV := $(BIN)/uv
 # uv trusts the certificates of the system, as pip does.
 export UV_SYSTEM_CERTS ?= true
 
-# The file of pins lists every package, transitive ones included, so pip must not resolve
-# anything: pip before 23.3 takes the newest `coverage` for `coverage[toml]`, even if the
-# file pins another version.
-PINNED := --no-deps --require-hashes --requirement requirements/dev.txt
 # $(call environment,<folder>,<packages>) makes an environment for one purpose.
 environment = $(UV) venv --quiet --clear --python $(BIN)/python $(1) && \
 	$(UV) pip install --quiet --python $(1) $(2)
@@ -18,10 +13,10 @@ environment = $(UV) venv --quiet --clear --python $(BIN)/python $(1) && \
 TRIALS ?= 200
 SEED ?= $(shell date +%s)
 EXAMPLES ?= 1000
-PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+ZIZMOR = $(BIN)/zizmor --persona=auditor .github examples/github-actions/*.yml
 
-.PHONY: test quick fast environments test-pythons test-oldest test-newest test-airflow lint types check-deps chaos \
-	fault-search fuzz demo psql load setup bench dist lock plugin dbt-models clean
+.PHONY: test quick fast environments test-oldest test-airflow lint types audit chaos fault-search fuzz \
+	demo psql load setup bench dist lock plugin dbt-models clean
 
 # The tests mostly wait, so there are more processes than cores.
 test: .venv/ready
@@ -39,15 +34,6 @@ quick: .venv/ready
 fast: .venv/ready
 	$(BIN)/pytest -q $(WITHOUT_PROGRAMS) -m 'not e2e and not slow'
 
-# `make test` with each of these Pythons, in clones of what is committed.
-test-pythons:
-	@failed=0; for python in $(PYTHONS); do \
-		test -e .pythons/$$python || git clone --quiet . .pythons/$$python; \
-		git -C .pythons/$$python fetch --quiet && git -C .pythons/$$python reset --quiet --hard FETCH_HEAD; \
-		$(MAKE) --no-print-directory --directory .pythons/$$python PYTHON=$$python test > .pythons/$$python.log 2>&1 || failed=1; \
-		echo "$$python: $$(tail -n 1 .pythons/$$python.log)"; \
-	done; exit $$failed
-
 # The DAG in examples/airflow, run by a real Airflow; takes some minutes.
 test-airflow: .venv/airflow/ready
 	$(BIN)/pytest -m airflow tests/test_airflow.py
@@ -57,17 +43,22 @@ lint: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/deptry --no-ansi .
 	$(BIN)/typos
+	$(BIN)/check-jsonschema --builtin-schema=vendor.meltano meltano.yml
+	$(BIN)/check-jsonschema --builtin-schema=vendor.github-workflows .github/workflows/*.yml examples/github-actions/*.yml
+	$(BIN)/check-jsonschema --builtin-schema=vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml
+	$(ZIZMOR) --offline --no-progress
 
 types: .venv/ready
 	$(BIN)/mypy
 
-# Looks for known vulnerabilities in the pinned packages. This needs PyPI itself; with a
-# mirror that has no data about them, `--strict` makes it fail.
-check-deps: .venv/ready
+# Looks for known vulnerabilities in the pinned packages and in the actions of the
+# workflows. This asks PyPI and, with GH_TOKEN, GitHub.
+audit: .venv/ready
 	$(UV) tool run pip-audit --strict --disable-pip --require-hashes --requirement requirements/dev.txt
+	$(ZIZMOR)
 
-# The tests with the oldest versions that pyproject.toml allows, and with the newest;
-# without those that run other programs, whose modules may need packages of their own.
+# The tests with the oldest versions that pyproject.toml allows, without those that run
+# other programs, whose modules may need packages of their own.
 WITHOUT_PROGRAMS = --numprocesses 3 --dist loadscope -m 'not e2e and not airflow' \
 	$$(grep -l '^from tests.postgres_server' tests/test_*.py | sed 's/^/--ignore=/')
 
@@ -75,10 +66,6 @@ test-oldest: .venv/ready
 	$(UV) pip compile --quiet --python $(BIN)/python --resolution lowest-direct --output-file .venv/oldest.txt pyproject.toml
 	$(call environment,.oldest,--constraint .venv/oldest.txt --group test --editable .)
 	.oldest/bin/python -m pytest $(WITHOUT_PROGRAMS)
-
-test-newest: .venv/ready
-	$(call environment,.newest,--upgrade --group test --editable .)
-	.newest/bin/python -m pytest $(WITHOUT_PROGRAMS)
 
 # 44,000 inputs in two and a half minutes, where `make test` tries 2,200.
 fuzz: .venv/ready
@@ -141,26 +128,20 @@ dbt-models: .venv/ready
 
 # What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
-	rm -rf .venv .oldest .newest .pythons .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
+	rm -rf .venv .oldest .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
 	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/pinned: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'
 	@echo 'Setting up .venv: half a minute, once.'
-	@# Some distributions keep ensurepip back: there, pip itself puts pip into .venv.
-	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then \
-		$(PYTHON) -m venv --clear .venv; \
-	else \
-		$(PYTHON) -m venv --clear --without-pip .venv && \
-		$(PYTHON) -m pip -qq install pip --target \
-			"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"; \
-	fi
-	@$(PIP) -qq install $(PINNED)
-	@$(PIP) check > .venv/check.txt || { cat .venv/check.txt; false; }
+	@$(PYTHON) -m venv --clear --without-pip .venv
+	@sed -n '/^uv==/,/[^\]$$/p' requirements/dev.txt | \
+		$(PYTHON) -m pip --python .venv -qq install --no-deps --require-hashes --requirement /dev/stdin
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
 	@touch $@
 
 .venv/ready: .venv/pinned pyproject.toml
-	@$(PIP) -qq install --no-build-isolation --no-deps --editable .
+	@$(UV) pip install --quiet --python .venv --no-build-isolation --no-deps --editable .
 	@touch $@
 
 .meltano/ready: .venv/ready meltano.yml $(wildcard plugins/*/*.lock) requirements/tap.txt requirements/target-postgres.txt

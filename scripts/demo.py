@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.postgres import FOLDER as DATA
-from scripts.postgres import database, exit_on_signals
-from scripts.server import LOGIN, PREFIX
+from scripts.postgres import LOGIN, PREFIX, database, exit_on_signals
 from tests.stand_in import DEFAULT_API_KEY, DEMO, StandIn
 
 BIN = Path(sys.executable).parent
@@ -36,17 +35,10 @@ SCHEMA = "fullstory_demo"
 VIEWS = f"{SCHEMA}_models"
 JOBS_OF_EVENTS = ",".join(job.job_id for job in DEMO if job.kind == "events")
 JOBS_OF_USERS = ",".join(job.job_id for job in DEMO if job.kind == "users")
-OF_KIND = """
-    select
-        job_id,
-        status,
-        (select count(*) from imported_{} as row where row.job_id = job.job_id),
-        (select count(*) from {} as row where row.job_id = job.job_id)
-    from {} as job
+JOBS = """
+    select job_id, status, loaded, failed_loaded
+    from fullstory_imports__jobs order by job_id
 """
-EVENTS = OF_KIND.format("events", "import_errors", "import_jobs")
-USERS = OF_KIND.format("users", "user_import_errors", "user_import_jobs")
-JOBS = f"{EVENTS} union all {USERS} order by job_id"
 EVENT_VIEWS = f"""
     select
         relname,
@@ -62,14 +54,7 @@ EVENT_VIEWS = f"""
     group by relname order by relname
 """  # noqa: S608 - our own names
 TICKETS = """
-    select concat_ws(
-        '  ',
-        to_char("timestamp", 'YYYY-MM-DD HH24:MI'),
-        rpad(user_uid, 12),
-        properties_id,
-        rpad(priority, 6),
-        title
-    )
+    select "timestamp"::text, user_uid, properties_id::text, priority, title
     from fullstory_event_support_ticket order by "timestamp" limit 3
 """
 FIRST = """\
@@ -100,30 +85,28 @@ def main() -> None:
     """Start the API and the database, and tell the story."""
     exit_on_signals()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    is_own = bool(os.environ.get(f"{PREFIX}HOST"))
+    own = os.environ.get(f"{PREFIX}HOST")
     try:
         with database() as settings, StandIn(*DEMO) as api:
             os.environ.update(settings, PGOPTIONS=f"-c search_path={VIEWS},{SCHEMA}")
-            tell(api, settings, is_own=is_own)
+            tell(api, settings, f"your server {own}" if own else str(DATA))
     except psycopg.Error as error:
         sys.exit(f"PostgreSQL reports an error: {error}")
 
 
-def tell(api: StandIn, settings: dict[str, str], *, is_own: bool) -> None:
+def tell(api: StandIn, settings: dict[str, str], place: str) -> None:
     """Run the pipeline and dbt; show what has been asked for, and what has arrived."""
-    state = FOLDER / ("meltano-own-server.db" if is_own else "meltano.db")
+    state = FOLDER / f"{settings['PGHOST']}.db"
     ((table,),) = query("select to_regclass('import_jobs')")
     is_second = table is not None and state.exists()
     if not is_second:
         state.unlink(missing_ok=True)
-    place = f"your server {os.environ['PGHOST']}" if is_own else str(DATA)
     heading("Fullstory → PostgreSQL" + (": the second run" if is_second else ""))
     say((SECOND if is_second else FIRST).format(place))
 
     heading(f"$ meltano {' '.join(PIPELINE)}")
     run("Meltano", [str(BIN / "meltano"), *PIPELINE], pipeline(api, state))
     requests = Counter(request.job_id for request in api.requests)
-    show_jobs(requests)
     if is_second and not requests:
         say("Nothing was asked again, because all jobs have been read.")
     elif is_second:
@@ -135,33 +118,35 @@ def tell(api: StandIn, settings: dict[str, str], *, is_own: bool) -> None:
     else:
         console.print("No row is new, so the views are those of the earlier run.\n")
     show_views()
+
+    heading("What has arrived?")
+    show(
+        ("job", "status", "requests", "imported", "failed"),
+        [(job, status, requests[job], *rows) for job, status, *rows in query(JOBS)],
+    )
+    show(("time", "user", "ticket", "priority", "title"), query(TICKETS))
     heading("What next?")
     console.print(NEXT, markup=False, soft_wrap=True)
 
 
-def show_jobs(requests: Counter[str]) -> None:
-    """Show the jobs as the database has them, with the requests of this run."""
+def show(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Show a table; what failed is yellow."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for name in ("job", "status", "requests", "imported", "failed"):
-        table.add_column(name, justify="left" if name in {"job", "status"} else "right")
-    for job_id, status, imported, failed in query(JOBS):
-        color = "yellow" if failed else "green"
-        table.add_row(
-            *(job_id, f"[{color}]{status}[/]", f"{requests[job_id]:,}"),
-            *(f"{imported:,}", f"[{color if failed else 'none'}]{failed:,}[/]"),
-        )
+    for name, one in zip(names, rows[0], strict=True):
+        table.add_column(name, justify="right" if isinstance(one, int) else "left")
+    for row in rows:
+        style = "yellow" if "FAILED" in row else None
+        texts = [f"{one:,}" if isinstance(one, int) else one for one in row]
+        table.add_row(*texts, style=style)
     console.print(table)
 
 
 def show_views() -> None:
-    """Show the event views with their columns, and a few rows of one."""
+    """Show the event views with their columns."""
     for view, columns in query(EVENT_VIEWS):
         ((rows,),) = query(f"select count(*) from {view}")  # noqa: S608 - our own
         console.print(f"[cyan]{view}[/]  {rows:,} rows")
         say(columns, indent="    ", style="dim")
-    console.print("\nThe first support tickets:\n")
-    for (ticket,) in query(TICKETS):
-        say(ticket, indent="    ")
 
 
 def pipeline(api: StandIn, state: Path) -> dict[str, str]:
@@ -184,14 +169,13 @@ def pipeline(api: StandIn, state: Path) -> dict[str, str]:
 def make_views(settings: dict[str, str]) -> None:
     """Let dbt propose a model for each event name, and make all views."""
     shutil.rmtree(TRANSFORM, ignore_errors=True)
-    (TRANSFORM / "models").mkdir(parents=True)
-    (TRANSFORM / "dbt_packages").mkdir()
+    own = shutil.ignore_patterns("dbt_packages", "logs", "models", "target")
+    shutil.copytree("transform", TRANSFORM, ignore=own)
     package = TRANSFORM / "dbt_packages" / "dbt_fullstory_imports"
+    package.parent.mkdir()
     package.symlink_to(Path("dbt").absolute())  # as `dbt deps` would do
-    shutil.copy("transform/profiles.yml", TRANSFORM)
-    text = Path("transform", "dbt_project.yml").read_text(encoding="utf-8")
-    text += f"\nvars:\n  fullstory_imports_schema: {SCHEMA}\n"
-    (TRANSFORM / "dbt_project.yml").write_text(text, encoding="utf-8")
+    with (TRANSFORM / "dbt_project.yml").open("a", encoding="utf-8") as project:
+        project.write(f"\nvars:\n  fullstory_imports_schema: {SCHEMA}\n")
     environment = dict.fromkeys(("DBT_PROJECT_DIR", "DBT_PROFILES_DIR"), str(TRANSFORM))
     environment |= {"DBT_TARGET": "postgres", "DBT_POSTGRES_SCHEMA": VIEWS}
     for name in LOGIN:

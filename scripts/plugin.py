@@ -1,8 +1,8 @@
 """Writes what users copy or read of the tap's settings; `make plugin` runs it.
 
 The source is what the tap itself says, by ``--about --format=json``. From it come the
-tap's plugin definition, the table in the README, and `.env.example`. The addresses in
-all plugin definitions, examples and documents get the tap's version.
+tap's plugin definition and the table in the README. The addresses in all plugin
+definitions, examples and documents get the tap's version.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import fill, indent
 from typing import Any
 
 from tap_fullstory_imports.settings.declaration import OWN
@@ -27,11 +26,6 @@ DEFINITION = PLUGINS / "extractors" / f"tap-fullstory-imports--{VARIANT}.lock"
 README = ROOT / "README.md"
 KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 """All others are strings: Meltano can't pass decimals on, and an array must be JSON."""
-ENVIRONMENT = """\
-Settings of tap-fullstory-imports. Copy this file to `.env`, which Meltano reads, and
-remove the `#` before each setting that you need. The values are the defaults. An empty
-value counts as not set. Never commit `.env`, because it holds the API key.
-"""
 
 
 def main() -> None:
@@ -50,12 +44,13 @@ def about() -> dict[str, Any]:
 
 def made(about: dict[str, Any]) -> dict[Path, str]:
     """The files and their texts."""
-    version = about["version"]
     places = [PLUGINS, ROOT / "docs", ROOT / "examples"]
-    found = [one for place in places for one in place.rglob("*") if one.is_file()]
-    texts = {path: path.read_text(encoding="utf-8") for path in [README, *found]}
+    paths = [README, *(one for place in places for one in place.rglob("*.*"))]
+    texts = {path: path.read_text(encoding="utf-8") for path in paths}
     files = {
-        path: of_version(text, version) for path, text in texts.items() if RAW in text
+        path: re.sub(rf"{re.escape(RAW)}/v[\d.]+", f"{RAW}/v{about['version']}", text)
+        for path, text in texts.items()
+        if RAW in text
     }
     lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
     table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
@@ -63,14 +58,7 @@ def made(about: dict[str, Any]) -> dict[Path, str]:
     before, rest = files[README].split(start)
     files[README] = f"{before}{start}{table}{end}{rest.partition(end)[2]}"
     files[DEFINITION] = to_json(to_definition(about))
-    files[ROOT / ".env.example"] = to_environment(about)
     return files
-
-
-def of_version(text: str, version: str) -> str:
-    """A text whose addresses of the repository's files are those of a version."""
-    before = rf'({re.escape(RAW)}(?:"\n +")?)/v[\d.]+'
-    return re.sub(before, rf"\g<1>/v{version}", text)
 
 
 def settings(about: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -145,21 +133,6 @@ def to_row(name: str, schema: dict[str, Any]) -> str:
     if "null" not in schema["type"]:
         shown = "required "
     return f"| `{name}` | {shown}| {schema['description']} |\n"
-
-
-def to_environment(about: dict[str, Any]) -> str:
-    """All settings as variables of the environment, each with its description."""
-    prefix = about["name"].upper().replace("-", "_")
-    blocks = [fill(ENVIRONMENT, 86)]
-    for name, schema in settings(about):
-        default = schema.get("default", "")
-        text = default if isinstance(default, str) else json.dumps(default)
-        text = "" if "<version>" in text else text  # the tap would send it as it is
-        variable = f"{prefix}_{name.upper()}='{text}'"
-        blocks.append(
-            f"{fill(schema['description'], 86, break_on_hyphens=False)}\n{variable}"
-        )
-    return indent("\n\n".join(blocks), "# ") + "\n"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from scripts.server import Server, StartError
+from scripts.postgres import Server, StartError
 
 USER, PASSWORD, DATABASE = "loader", "a pass/word", "analytics"
 TIME_ZONE = "Asia/Tokyo"

@@ -8,8 +8,7 @@ import re
 
 import pytest
 
-from scripts import server
-from scripts.postgres import database
+from scripts.postgres import database, wheel
 from tests.project import TAP, Project, settings_for
 from tests.stand_in import Job, StandIn, make_events
 
@@ -163,10 +162,11 @@ class TestDemo:
         assert (done.stdout, done.returncode) == ("200\n", 0), done.stderr
 
     def test_missing_useradd_gives_one_sentence_with_the_way_on(self, monkeypatch):
+        def missing(_):
+            raise FileNotFoundError(2, "No such file or directory", "useradd")
+
+        monkeypatch.setattr(wheel(), "ensure_user_exists", missing)
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-        monkeypatch.setattr(server, "SYSTEM_USER", "nobody-has-this-name")
-        monkeypatch.setattr(server, "ADMIN_FOLDERS", ())
-        monkeypatch.setenv("PATH", "/nowhere")
         monkeypatch.delenv("TARGET_POSTGRES_HOST", raising=False)
         with pytest.raises(SystemExit) as refused, database():
             pass

@@ -11,10 +11,7 @@ from airflow.sdk import dag, task
 # More of them for a longer list. README.md says what to do before.
 SHARDS = 1
 # Meltano, in the versions that the tests run with.
-REQUIREMENTS = (
-    "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports"
-    "/v0.1.0/requirements/ci.txt"
-)
+REQUIREMENTS = "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports/v0.1.0/requirements/ci.txt"
 # A folder of the worker's own. It holds nothing that has to be kept.
 FOLDER = "${FULLSTORY_FOLDER:-${TMPDIR:-/tmp}/fullstory-imports}"
 # Airflow hides the values in `env` under names that speak of a key or a password.
