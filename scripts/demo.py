@@ -54,7 +54,8 @@ EVENT_VIEWS = f"""
     group by relname order by relname
 """  # noqa: S608 - our own names
 TICKETS = """
-    select "timestamp"::text, user_uid, properties_id::text, priority, title
+    select
+        "timestamp"::timestamp(0)::text, user_uid, properties_id::text, priority, title
     from fullstory_event_support_ticket order by "timestamp" limit 3
 """
 FIRST = """\
