@@ -103,9 +103,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run the pipeline against the stand-in."""
         own = {**settings_for(api, *job_ids), **(settings or {})}
-        # A job of the project names its tap itself.
-        blocks = (TAP, target) if target.startswith("target-") else (target,)
-        return self.run("meltano", "run", *options, *blocks, **own)
+        return self.run("meltano", "run", *options, TAP, target, **own)
 
 
 def _programs() -> str:

@@ -234,13 +234,13 @@ class Cases:
     def test_only_a_new_job_is_read_in_another_way_with_the_target_s_check(
         self, warehouse, api
     ):
-        """By the job of the project and the state that Meltano keeps."""
+        """By the state that Meltano keeps."""
         api.add(Job("checked", rows=[*ODD_ROWS, UNSTORABLE]))
         api.clear()
         name = warehouse.target.removeprefix("target-")
         prefix = f"TARGET_{name.upper()}"
         schema = warehouse.in_case("checked")
-        command = f"meltano --environment=prod run --force fullstory-to-{name}"
+        command = f"meltano --environment=prod run --force {TAP} {warehouse.target}"
         done = warehouse.project.run(
             *command.split(),
             **reading(api, "large", "odd", "partly", "checked"),
