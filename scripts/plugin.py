@@ -31,7 +31,6 @@ KINDS = {"boolean": "boolean", "integer": "integer", "object": "object"}
 def main() -> None:
     """Write all files again."""
     for path, text in made(about()).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
 
@@ -52,25 +51,15 @@ def made(about: dict[str, Any]) -> dict[Path, str]:
         for path, text in texts.items()
         if RAW in text
     }
-    lines = "".join(to_row(*one) for one in settings(about) if one[0] in OWN)
-    table = f"| setting | default | meaning |\n| --- | --- | --- |\n{lines}"
+    settings = about["settings"]["properties"]
+    table = "| setting | default | meaning |\n| --- | --- | --- |\n"
+    table += "".join(to_row(name, settings[name]) for name in settings if name in OWN)
+    table = table.replace(f"/{about['version']}`", "/<version>`")  # the user agent
     start, end = "<!-- make plugin -->\n", "<!-- end -->"
     before, rest = files[README].split(start)
     files[README] = f"{before}{start}{table}{end}{rest.partition(end)[2]}"
     files[DEFINITION] = to_json(to_definition(about))
     return files
-
-
-def settings(about: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The name and the JSON schema of each setting, ready to be shown.
-
-    The version is left out of the defaults, or each release would change the files.
-    """
-    shown = json.dumps(about["settings"]["properties"])
-    shown = shown.replace(
-        f"{about['name']}/{about['version']}", f"{about['name']}/<version>"
-    )
-    return [*json.loads(shown).items()]
 
 
 def to_definition(about: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +86,7 @@ def to_definition(about: dict[str, Any]) -> dict[str, Any]:
         "supported_python_versions": about["supported_python_versions"],
         "capabilities": sorted(about["capabilities"]),
         "settings_group_validation": [[*schema["required"], one] for one in lists],
-        "settings": [to_setting(*one) for one in settings(about)],
+        "settings": [to_setting(*one) for one in schema["properties"].items()],
     }
 
 
