@@ -129,7 +129,7 @@ dbt-models: .venv/ready
 # What a pipeline has loaded, and its state, stay: output/ and .meltano/meltano.db.
 clean:
 	rm -rf .venv .oldest .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
-	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/pinned: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'

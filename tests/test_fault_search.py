@@ -34,7 +34,7 @@ from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS, Stream
 from tests.target import Target, failures, imported, marks
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "0"))
 EXAMPLES_OF_A_TEST = 25

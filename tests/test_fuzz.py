@@ -46,7 +46,7 @@ from tests.test_values import (
     texts_decoded,
 )
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 more = settings(
     max_examples=5 * settings.default.max_examples,  # type: ignore[union-attr]

@@ -48,6 +48,13 @@ def test_each_dependency_has_a_lower_bound_and_a_reason():
             assert ">=" in {part.operator for part in one.specifier}, one.name
 
 
+def test_ci_runs_the_tests_with_each_python_of_the_classifiers():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8")
+    matrix = safe_load(workflow)["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == re.findall(r'"Programming .* :: (3\.\d+)"', project)
+
+
 def pins(file):
     lines = re.findall(r"^([\w.-]+==.*?)(?: \\)?$", file.read_text(), re.MULTILINE)
     found = [Requirement(line) for line in lines]
