@@ -127,10 +127,11 @@ def unfinished(
     """
     is_other = status and not status.is_final and status.word != "PROCESSING"
     word = f" (status {bounded(status.word, 40)})" if status and is_other else ""
-    text = f"It is still processing{word} after {seconds:.0f} s of waiting"
+    waited = f" after {seconds:.0f} s of waiting" if seconds else ""
+    text = f"It is still processing{word}{waited}."
     if unfinished_jobs == "defer":
-        return "deferred", f"{text}: the next run will read it."
+        return "deferred", f"{text} The next run will read it."
     return "failed", (
-        f"{text}. Run again later, raise `job_wait_timeout`, or set `unfinished_jobs`"
+        f"{text} Run again later, raise `job_wait_timeout`, or set `unfinished_jobs`"
         " to `defer`."
     )

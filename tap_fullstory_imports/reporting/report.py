@@ -47,11 +47,7 @@ class _Stream:
 
 
 class Report:
-    """Counts what happens in a run, and logs what a user should know.
-
-    Attributes:
-        progress: How far the run is.
-    """
+    """Counts what happens in a run, and logs what a user should know."""
 
     def __init__(
         self, logger: logging.Logger, settings: Any, now: Callable[[], float]
@@ -128,15 +124,11 @@ class Report:
         if status:
             row.status = status.word
             row.refused = status.failed if status.is_final else None
-        self._close(row)
+        self._table.add(self._open.pop((kind, job_id)))
         self.progress.job_done((kind, job_id))
 
     def _row(self, kind: str, job_id: str) -> Row:
         return self._open.setdefault((kind, job_id), Row(kind, job_id))
-
-    def _close(self, row: Row) -> None:
-        del self._open[row.kind, row.job_id]
-        self._table.add(row)
 
     # Warnings
 
@@ -179,7 +171,7 @@ class Report:
         for kind, job_id in left:
             row = self._row(kind, job_id)
             row.outcome = "failed" if row.reasons else "not read"
-            self._close(row)
+            self._table.add(row)
         self._table.excuse(reason)
         self._renew_warnings(is_last=True)
         has_failed = bool(reason or self._table.failed)
