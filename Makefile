@@ -102,10 +102,10 @@ fault-search: .venv/ready
 plugin: .venv/ready
 	$(BIN)/python -m scripts.plugin
 
-# Builds the source distribution and the wheel.
+# Builds the source distribution, and from it the wheel.
 dist: .venv/pinned
 	rm -rf dist
-	$(BIN)/python -m hatchling build
+	$(UV) build --quiet --python $(BIN)/python --no-build-isolation
 
 # Pins the newest versions that pyproject.toml allows, and what the versions of the
 # targets and of dbt in plugins/ require.

@@ -61,6 +61,13 @@ def test_readme_has_at_most_200_lines():
     assert len(README.splitlines()) <= 200
 
 
+def test_drawing_of_the_house_names_each_module():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = (ROOT / "tap_fullstory_imports").rglob("*.py")
+    names = {path.name for path in modules if path.name != "__init__.py"}
+    assert {*re.findall(r"^ {6,}(\w+\.py) ", text, re.MULTILINE)} == names
+
+
 @pytest.mark.parametrize("mark", BLOCKS)
 def test_block_names_its_test_or_what_it_needs(mark):
     assert mark, "write a comment before the block: a test's path, or `needs …`"
