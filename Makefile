@@ -98,7 +98,7 @@ chaos: .venv/ready
 fault-search: .venv/ready
 	FAULT_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -p no:logging tests/test_fault_search.py
 
-# Writes the tap's definition in plugins/, .env.example, and the settings in the README.
+# Writes the tap's definition in plugins/, and the settings in the README.
 plugin: .venv/ready
 	$(BIN)/python -m scripts.plugin
 
