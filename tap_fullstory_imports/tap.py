@@ -133,7 +133,7 @@ class TapFullstoryImports(Tap):
     def get_singer_command(cls) -> click.Command:
         words.hide("")  # until there is a key
         command = super().get_singer_command()
-        command.epilog = EPILOG
+        command.epilog = f"\b\n{EPILOG}"  # click leaves its lines as they are
         return command
 
     @classmethod

@@ -51,10 +51,19 @@ def in_shell(*arguments, redirect="", cwd=ROOT, python=(), **variables):
 
 # Without any settings
 
+EXAMPLE = "tap-fullstory-imports --config config.json --state state.json | your-target"
+EPILOG = (
+    f"Example: {EXAMPLE}\n",
+    "Documentation: https://github.com/fullstory-imports/tap-fullstory-imports#readme\n",
+)
 TEXTS = {
-    "--about": ("Name: tap-fullstory-imports\n", f"Version: {VERSION}\n", "API_KEY"),
+    "--about": (
+        *("Name: tap-fullstory-imports\n", f"Version: {VERSION}\n", *EPILOG),
+        "\napi_key (required)\n  TAP_FULLSTORY_IMPORTS_API_KEY\n  Fullstory API key",
+        "\nmax_attempts (default: 8)\n",
+    ),
     "--about --format=markdown": ("# `tap-fullstory-imports`\n", "\n| api_key |"),
-    "--help": ("--config", "--discover", "--catalog", "--state", "--test"),
+    "--help": ("--config", "--discover", "--catalog", "--state", "--test", *EPILOG),
     "--version": (f"v{VERSION}",),
     "--discover": (*NAMES,),
 }

@@ -28,7 +28,7 @@ from tap_fullstory_imports.settings.declaration import OWN, PREFIX
 
 EPILOG = (
     "Example: tap-fullstory-imports --config config.json --state state.json |"
-    " your-target\n\nDocumentation:"
+    " your-target\nDocumentation:"
     " https://github.com/fullstory-imports/tap-fullstory-imports#readme"
 )
 RESTART = (
