@@ -203,6 +203,14 @@ def test_file_has_no_name_no_key_and_no_markup_of_others(api, tap, tmp_path):
     assert html.count("<tr>") == 4
 
 
+def test_reason_in_the_file_has_no_markup_of_others(api, tap, tmp_path):
+    refused = {"imports": [Answer(401, body='{"code": "<b>*x*"}')]}
+    api.add(*(Job(name, script=refused) for name in names(3)))
+    run = tap.run(job_ids=names(3), summary_file=str(tmp_path / "all.md"))
+    assert "401 <b>*x*" in run.errors[-1]
+    assert "401 &lt;b&gt;*x*" in rendered(tmp_path / "all.md")
+
+
 def test_file_that_can_not_be_written_is_a_warning(api, tap, tmp_path):
     api.add(Job("a", rows=make_events(1)))
     run = tap.run(job_ids=["a"], summary_file=str(tmp_path / "no" / "file"))
@@ -242,6 +250,18 @@ def test_failed_run_says_first_which_lines_to_search_for(api, tap):
     summary = next(n for n, line in enumerate(run.lines) if line.startswith("Summary:"))
     assert run.lines[summary + 1 :] == run.errors
     assert "Search" not in tap.run(job_ids=["a"]).stderr
+
+
+def test_job_that_failed_before_the_run_stopped_counts_as_failed(api, tap):
+    late = Answer(429, headers={"Retry-After": "9999"})
+    script = {"imports": [BAD], "errors": [late]}
+    api.add(Job("a", failures=make_failures(1), script=script), Job("b"))
+    tap.streams = NAMES[:3]
+    run = tap.run(job_ids=["a", "b"])
+    assert (run.summary["failed"], run.summary["not read"]) == (1, 1)
+    failed, reason = run.errors
+    assert failed.startswith("Job a failed in imported_events: ")
+    assert "`max_retry_wait`" in reason
 
 
 @pytest.mark.parametrize("kind", ["warnings", "failures"])
