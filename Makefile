@@ -131,6 +131,7 @@ clean:
 	rm -rf .venv .oldest .meltano/ready .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
 	rm -rf output/demo transform/dbt_packages transform/logs transform/target dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
+# pip installs uv alone, and uv all other packages, each with its hash.
 .venv/pinned: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x")'
 	@echo 'Setting up .venv: half a minute, once.'
