@@ -61,11 +61,15 @@ def test_readme_has_at_most_200_lines():
     assert len(README.splitlines()) <= 200
 
 
-def test_drawing_of_the_house_names_each_module():
+def test_contributing_names_each_module_and_only_targets_and_tests_that_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     modules = (ROOT / "tap_fullstory_imports").rglob("*.py")
     names = {path.name for path in modules if path.name != "__init__.py"}
     assert {*re.findall(r"^ {6,}(\w+\.py) ", text, re.MULTILINE)} == names
+    for test in re.findall(r"\btest_\w+\.py", text):
+        assert (ROOT / "tests" / test).exists(), test
+    for target in re.findall(r"`make ([a-z.][\w./-]*)", text):
+        assert re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE), target
 
 
 @pytest.mark.parametrize("mark", BLOCKS)
