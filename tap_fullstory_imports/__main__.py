@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
 import sys
+from contextlib import suppress
+
+M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def main() -> None:
@@ -14,6 +18,9 @@ def main() -> None:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
             # Linux ignores a signal that process 1 does not handle.
             signal.signal(number, lambda number, _: os._exit(128 + number))
+    with suppress(AttributeError, OSError, TypeError):  # without glibc
+        # One heap for all threads: pages would fill one for each.
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     try:
         from tap_fullstory_imports.singer.writer import lead_nowhere  # noqa: PLC0415
         from tap_fullstory_imports.tap import TapFullstoryImports  # noqa: PLC0415

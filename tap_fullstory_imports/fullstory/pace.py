@@ -12,38 +12,43 @@ SAFE_SHARE = 0.96
 LEAST_SHARE = 0.25  # of the rate before
 LEAST_RATE = 1.0  # requests a second; longer gaps are left to the pauses
 SETTLED_SECONDS, DOUBLED_SECONDS = 25.0, 70.0
-LIMITED_SHARE = 0.5  # of those answers
-VERDICT_ANSWERS = 10
-MOST_IN_VAIN = 16
+LIMITED_SHARE = 0.3  # of the answers that tell the cause
+VERDICT_ANSWERS = 20
+VAIN_SHARE = 0.45  # of the first rate in a row of pauses
+CUT_SHARE = 0.3  # of the rate before: a sure sign of a limit
 
 
 class Pace:
     """Finds the rate limit, which nobody publishes, from the 429 answers.
 
-    A 429 pauses all requests: for as long as it asks, otherwise 1, 2, 4 … 60 s. The
-    answers to requests that started after the refused one then tell its cause. If most
-    of them are 429 too (of the last 10 such answers), a limit is reached: the new rate
-    is 96 % of what was accepted in the seconds before, as many as the pause lasts. If
-    most were accepted, others have used up the limit: the rate stays what it was.
+    A 429 pauses all requests: for as long as it asks, otherwise 1, 2, 4 … 60 s. The new
+    rate is 96 % of what was accepted in the seconds before, as many as the pause lasts.
+    It hardly changes for 45 s and doubles within 70 s. Without a rate, 8 requests are
+    in flight in the first second, 16 in the next …
 
-    The rate hardly changes for 45 s and doubles within 70 s. If 16 pauses in a row come
-    sooner than 25 s after each other, a lower rate does not help, so it is dropped.
-    Without a rate, 8 requests are in flight in the first second, 16 in the next …
+    Two signs tell that a lower rate does not help, because others have used up the
+    limit. Then there is no rate until the next 429:
+
+    * Of the last 20 answers to requests that started after a refused one, at most 30 %
+      were 429 too.
+    * The rate has fallen by more than half, little by little, in a row of pauses that
+      came sooner than 25 s after each other.
 
     Every `start` needs one `answered` or `refused`. All times are seconds of one clock.
     """
 
     def __init__(self) -> None:
         self._rate: float | None = None
-        self._rate_before: float | None = None  # at the last 429, without its growth
-        self._grown_rate: float | None = None  # at the last 429
+        self._rate_before: float | None = None  # at the last 429, with its growth
+        self._first_rate = 0.0  # in a row of pauses
         self._rated_at = 0.0
         self._accepted: deque[float] = deque(maxlen=2_000)  # when they started
         self._last_start = self._opened_at = self._paused_until = -math.inf
-        self._in_flight = self._refusals = self._in_vain = 0
+        self._in_flight = self._refusals = 0
+        self._is_in_vain = False
         self._first_refused = self._refused_at = -math.inf
         self._counted_seconds = 1.0
-        self._refused_share, self._answers = 1.0, 1  # of those that tell the cause
+        self._refused_share, self._answers = 1.0, 0  # of those that tell the cause
 
     def next_start(self, now: float) -> float:
         """Return when the next request may start; an answer may bring it forward."""
@@ -103,9 +108,13 @@ class Pace:
 
     def _begin_pauses(self, now: float, started: float) -> None:
         is_soon = now - self._rated_at < SETTLED_SECONDS
-        self._in_vain = self._in_vain % MOST_IN_VAIN + 1 if is_soon else 0
+        rate, before = self._rate or 0.0, self._rate_before or 0.0
+        is_row = is_soon and self._first_rate and not self._is_in_vain
+        if not is_row or rate < CUT_SHARE * before:
+            self._first_rate = rate
+        self._is_in_vain = rate < VAIN_SHARE * self._first_rate
         self._refused_at, self._first_refused = now, started
-        self._rate_before, self._grown_rate = self._rate, self._rate_at(started)
+        self._rate_before = self._rate_at(started)
         for at in self._accepted:
             if at >= started:
                 self._note_cause(0)
@@ -119,12 +128,10 @@ class Pace:
         since = self._first_refused - self._counted_seconds
         # One more, because a count of whole requests is rounded down.
         limit = (sum(at > since for at in self._accepted) + 1) / self._counted_seconds
-        if self._in_vain == MOST_IN_VAIN:
+        if self._is_in_vain or self._refused_share <= LIMITED_SHARE:
             self._rate = None
-        elif self._refused_share <= LIMITED_SHARE:
-            self._rate = self._rate_before
         else:
-            if before := self._grown_rate:
+            if before := self._rate_before:
                 limit = max(LEAST_SHARE * before, min(before, limit))
             self._rate = max(LEAST_RATE, SAFE_SHARE * limit)
 

@@ -26,7 +26,6 @@ Path = tuple[str, ...]
 
 _ENCODER = msgspec.json.Encoder(enc_hook=enc_hook, decimal_format="number")
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_NULL = ord("n")
 _OF_NULLS = (
     "AttributeError",
     "AttributeDoesNotExist",
@@ -100,15 +99,12 @@ class Records:
         """
         for name, start in self._starts:
             value = row.get(name)
-            if value is None or type(value) is not msgspec.Raw:
-                continue
-            first = memoryview(value)[0]
-            if first in (start, _NULL):
+            if value is None or (text := bytes(value))[0] == start or text == b"null":
                 continue
             if start == _STARTS["string"]:
-                row[name] = bytes(value).decode()
+                row[name] = text.decode()
             else:
-                row[name] = msgspec.Raw(b'{"value":%b}' % bytes(value))
+                row[name] = msgspec.Raw(b'{"value":%b}' % text)
 
     def _mapped(self, records: list[Row]) -> tuple[list[tuple[str, list[Row]]], int]:
         made, kept = [], set[int]()
