@@ -10,16 +10,17 @@ import sys
 from pathlib import Path
 
 from benchmarks import database, limits, page, works
-from benchmarks.programs import ALL_PEERS, TAP, checkout
+from benchmarks.programs import ALL_PEERS, HEAD, TAP, checkout
 from benchmarks.works import WORKS
 
-PARTS = ("tap", "limits", "peers", "database")
+USUAL = ("peers", "database", "limits")
+PARTS = (*USUAL, "tap")
 
 
 def main() -> None:
     """Measure the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {PARTS}; all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {PARTS}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--checkout", type=Path, help="of this repository, beside it")
     parser.add_argument("--work", action="append", choices=WORKS)
@@ -29,20 +30,24 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"unknown part: {', '.join(unknown)}")
+    parts = args.parts or USUAL
     taps = [TAP, *([checkout(args.checkout)] if args.checkout else [])]
     chosen = [WORKS[name] for name in args.work or WORKS]
     common = [work for work in chosen if work.is_common]
     peers = [ALL_PEERS[name] for name in args.peer or ALL_PEERS]
-    reports = {
-        "tap": lambda: works.report(chosen, taps, args.rounds),
-        "limits": lambda: limits.report(taps),
-        "peers": lambda: works.report(common, [TAP, *peers], args.rounds),
-        "database": lambda: database.report(args.events, args.rounds),
-    }
-    for part in args.parts or PARTS:
-        rounds = "" if part == "limits" else f"; medians of {args.rounds}"
-        about = f"{page.machine()}{rounds}.\n\n"
-        text = about + reports[part]()
+    about, found = f"{page.machine()}; medians of {args.rounds}.\n\n", list[str]()
+    if "tap" in parts:
+        found += works.report(chosen, taps, args.rounds)
+    if "peers" in parts:
+        found += works.report(common, [TAP, *peers], args.rounds)
+    if "database" in parts:
+        found += database.report(args.events, args.rounds)
+    texts = {}
+    if found:
+        texts["speed"] = about + page.table(HEAD, found, texts=2) + page.chart(found)
+    if "limits" in parts:
+        texts["limits"] = limits.report(taps)
+    for part, text in texts.items():
         sys.stdout.write(text)
         if args.write:
             page.show(part, text)

@@ -6,14 +6,12 @@ import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 from benchmarks import measure, programs
 from benchmarks.measure import RunError, Took
-from benchmarks.page import table
-from benchmarks.programs import PARALLEL, in_turn, write_inputs
+from benchmarks.programs import PARALLEL, in_turn, lines, write_inputs
 from tests.postgres_server import DATABASE, PASSWORD, USER, Postgres
 from tests.project import TAP, Project, batches_in, blocks, filled_in
 from tests.stand_in import Job, StandIn
@@ -52,26 +50,19 @@ _WAYS = (
     Way("This tap, BATCH, two shards", "", shards=2, is_batch=True),
     Way("dlt", _DLT, "dlt"),
     Way("dlt, parallel", f"{_DLT} --parallel", "dlt", _PARALLEL),
-    Way("PyAirbyte", _PYAIRBYTE, "pyairbyte", jobs=2),
+    Way("PyAirbyte, a fifth", _PYAIRBYTE, "pyairbyte", jobs=2),
 )
 
 
-def report(events: int, rounds: int) -> str:
-    """Load in all ways in turn, after a warm-up on a few rows; return the table."""
+def report(events: int, rounds: int) -> list[str]:
+    """Load in all ways in turn, after a warm-up on a few rows; return the lines."""
     failures: dict[str, str] = {}
     rows = events // _JOBS
     with TemporaryDirectory() as name, Postgres() as postgres:
         bench = _Bench(Path(name), postgres)
         in_turn(_WAYS, 1, failures, partial(bench.load, _WARM_UP_ROWS))
         took = in_turn(_WAYS, rounds, failures, partial(bench.load, rows))
-    lines = []
-    for way in _WAYS:
-        cells = f"failed: {failures.get(way.label)}||"
-        if way.label in took:
-            seconds, cpu, *_ = map(median, zip(*took[way.label], strict=True))
-            cells = f"{seconds:.1f}|{way.jobs * rows / seconds:,.0f}|{cpu:.1f}"
-        lines.append(f"{way.label}|{way.jobs * rows:,}|{cells}")
-    return table("program|events|seconds|events a second|CPU seconds", lines, texts=1)
+    return lines(f"{events:,} events into PostgreSQL", took, failures)
 
 
 class _Bench:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.programs import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 PAGE = ROOT / "docs" / "speed.md"
 
@@ -24,13 +24,14 @@ def table(head: str, rows: Iterable[str], texts: int) -> str:
     return "".join(f"| {line.replace('|', ' | ')} |\n" for line in lines)
 
 
-def chart(title: str, bars: Mapping[str, float]) -> str:
-    """Make a bar chart, which Mermaid draws."""
+def chart(lines: list[str]) -> str:
+    """A bar of the seconds of each program, for the first work of a table."""
+    cells = [line.split("|") for line in lines]
+    bars = {one[1]: one[2] for one in cells if one[0] == cells[0][0] and one[3]}
     names = ", ".join(f'"{name}"' for name in bars)
-    heights = ", ".join(f"{height:.2f}" for height in bars.values())
     return (
-        f'\n```mermaid\nxychart-beta horizontal\n  title "{title}"\n'
-        f"  x-axis [{names}]\n  bar [{heights}]\n```\n"
+        f'\n```mermaid\nxychart-beta horizontal\n  title "Seconds: {cells[0][0]}"\n'
+        f"  x-axis [{names}]\n  bar [{', '.join(bars.values())}]\n```\n"
     )
 
 

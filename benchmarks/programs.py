@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from rich.console import Console
 from benchmarks.measure import RunError, Took
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ROOT = Path(__file__).parent.parent
 LOG = Console(stderr=True, markup=False)
@@ -109,6 +110,23 @@ def in_turn(
                 took[program.label].append(one)
                 LOG.log(f"{number + 1}/{rounds} {program.label}: {one.seconds:.2f} s")
     return took
+
+
+HEAD = "work|program|seconds|from, to|times|CPU seconds|MB|requests"
+
+
+def lines(
+    work: str, took: Mapping[str, list[Took]], failures: Mapping[str, str]
+) -> list[str]:
+    """The lines of the table for a work: medians; the first program is the measure."""
+    found, own = [], 0.0
+    for label, runs in took.items():
+        seconds, cpu, peak, requests = map(median, zip(*runs, strict=True))
+        own = own or seconds
+        cells = f"{seconds:.2f}|{min(runs).seconds:.2f}, {max(runs).seconds:.2f}"
+        cells += f"|{seconds / own:.2f}|{cpu:.2f}|{peak:.0f}"
+        found.append(f"{work}|{label}|{cells}|{requests:,.0f}")
+    return found + [f"{work}|{one}|{why}|||||" for one, why in failures.items()]
 
 
 @cache
