@@ -32,7 +32,7 @@ _EXPECTED = StopError, TargetGoneError
 _SIGNALS = "SIGINT", "SIGTERM", "SIGHUP"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)  # `signal` shows what has a handler
 class Run:
     """Reads the jobs of the selected streams, and writes their records.
 

@@ -106,7 +106,7 @@ def _checked(value: Any, where: str) -> str:
             f"{where}: a job ID can't have more than {_MOST_CHARACTERS:,} characters;"
             f" this one has {len(job_id):,}. Put each ID on a line of its own."
         )
-    for char in job_id:
+    for char in "" if job_id.isprintable() else job_id:
         if unicodedata.category(char) in {"Cc", "Cf", "Cs"}:
             raise fault(
                 f"{where}: a job ID can't have control characters or invisible"

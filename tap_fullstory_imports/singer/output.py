@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from singer_sdk import Stream
 from singer_sdk.mapper import RemoveRecordTransform
-from singer_sdk.singerlib import SchemaMessage, StateMessage
+from singer_sdk.singerlib import SchemaMessage
 
 from tap_fullstory_imports.fullstory.pages import Row
 from tap_fullstory_imports.fullstory.session import Thread
@@ -147,7 +147,8 @@ class Output:
 
     def _state(self) -> bytes:
         state = self._bookmarks.state(self._streams)
-        return json_lines([StateMessage(value=state).to_dict()])
+        # The SDK's message would copy the state first.
+        return json_lines([{"type": "STATE", "value": state}])
 
     def _add_state(self) -> None:
         line = self._state()
