@@ -8,8 +8,8 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from benchmarks.page import table
-from tests.limiters import Limiter, Shared
-from tests.test_pace import LIMITERS, Simulation, Unpaced
+from tests.limiters import Shared, SlidingWindow
+from tests.test_pace import LIMITERS, USUAL_LATENCY, Simulation, Unpaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _CLIENTS = {"4": (4,), "8": (8,), "16": (16,), "32": (32,), "4 times 8": (8,) * 4}
 _REQUESTS, _SEEDS = 3_000, range(3)
+_LATENCIES = {"5 in any second, slow": (0.4, 0.6)}
+_LIMITERS = LIMITERS | {
+    "5 in any second, slow": partial(SlidingWindow, 5),
+    "10 % at random": partial(Shared, 0.1),
+}
 
 
 def report(taps: Iterable[Program]) -> str:
@@ -31,28 +36,22 @@ def report(taps: Iterable[Program]) -> str:
     rows = []
     path = "tap_fullstory_imports/fullstory/pace.py"
     paces = {tap.label: runpy.run_path(str(tap.root / path))["Pace"] for tap in taps}
-    for name, make in (LIMITERS | {"10 % at random": partial(Shared, 0.1)}).items():
+    for name, make in _LIMITERS.items():
+        latency = _LATENCIES.get(name, USUAL_LATENCY)
         for asked in ("yes", "no"):
             limiter = partial(make, retry_after=asked == "yes")
             for label, pace in paces.items():
-                cells = [_cell(limiter, pace, *each) for each in _CLIENTS.values()]
+                simulated = partial(Simulation, limiter, latency=latency)
+                cells = [_cell(simulated, pace, *each) for each in _CLIENTS.values()]
                 rows.append("|".join([name, asked, label, *cells]))
     return table("|".join(["limit|Retry-After|program", *_CLIENTS]), rows, texts=3)
 
 
-def _cell(limiter: Callable[..., Limiter], pace: type[Pace], *clients: int) -> str:
-    runs = [_run(limiter, pace, clients, seed) for seed in _SEEDS]
+def _cell(simulated: Callable[..., Simulation], pace: type[Pace], *clients: int) -> str:
+    runs = [simulated(*clients, seed=one, pace=pace).run(_REQUESTS) for one in _SEEDS]
     used = mean(run.used for run in runs)
     if not used:  # no limit
-        unpaced = [_run(limiter, Unpaced, clients, seed) for seed in _SEEDS]
-        used = sum(run.now for run in unpaced) / sum(run.now for run in runs)
+        unpaced = [simulated(*clients, seed=one, pace=Unpaced) for one in _SEEDS]
+        possible = sum(one.run(_REQUESTS).now for one in unpaced)
+        used = possible / sum(run.now for run in runs)
     return f"{used:.0%}, {mean(run.refused_share for run in runs):.1%}"
-
-
-def _run(
-    limiter: Callable[..., Limiter],
-    pace: type[Pace],
-    clients: tuple[int, ...],
-    seed: int,
-) -> Simulation:
-    return Simulation(limiter, *clients, seed=seed, pace=pace).run(_REQUESTS)
