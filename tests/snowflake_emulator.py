@@ -51,10 +51,14 @@ _execute = FakeSnowflakeCursor.execute
 
 
 def execute(cursor: Any, command: str, *args: Any, **kwargs: Any) -> Any:
-    """Run a statement; note which one it was."""
+    """Run a statement; note which one it was, and which file is staged."""
     word = command.split(maxsplit=1)[0].lower() if command.strip() else ""
+    file = ""
+    if word == "put":
+        (parameters,) = (*args, *kwargs.values())
+        file = Path(parameters["file_uri"]).name
     with (FOLDER / "statements.log").open("a", encoding="utf-8") as log:
-        log.write(f"{word}\n")
+        log.write(f"{word} {file}\n")
     if word in {"put", "copy", "merge"}:
         own = f"{cursor._conn.database}.USERS"  # noqa: SLF001 - it has no other name
         _execute(cursor, f"create schema if not exists {own}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import itertools
 import json
+import os
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -109,6 +111,35 @@ def test_state_waits_for_the_batch_of_a_jobs_rows_however_slow_the_storage(
     assert len(run.states) > 1
     for stream in ("imported_events", "import_errors", "import_jobs"):
         assert run.completed(stream) == {*job_ids}
+
+
+def test_run_killed_between_file_and_message_is_read_again_into_new_files(
+    tap, api, tmp_path
+):
+    """The target, which has not taken a line yet, never hears of the first file."""
+    folder = tmp_path / "batches"
+    api.add(Job("a", rows=make_events(30)), Job("b", rows=make_events(5)))
+    source, sink = os.pipe()
+    os.write(sink, b"\n" * fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096))
+    with tap.start(job_ids=["a", "b"], stdout=sink) as killed:
+        deadline = time.monotonic() + 60
+        while not [*folder.glob("*.json.gz")]:
+            assert killed.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        killed.kill()
+    os.close(sink)
+    with os.fdopen(source, "rb") as left_in_the_pipe:
+        assert left_in_the_pipe.read().strip() == b""
+    (lost,) = folder.iterdir()
+
+    run = tap.run(job_ids=["a", "b"])
+
+    assert run.status == 0
+    rows = sorted((row["job_id"], row["event_index"]) for row in rows_of(run))
+    assert rows == [*zip("a" * 30, range(30)), *zip("b" * 5, range(5))]
+    assert run.completed() == {"a", "b"}
+    assert lost.name not in run.stdout.decode()
 
 
 @pytest.mark.parametrize(

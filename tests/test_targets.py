@@ -13,6 +13,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from yaml import safe_dump
@@ -69,7 +70,6 @@ class ToPostgres:
     target, heading = "target-postgres", "Into PostgreSQL"
     in_case = staticmethod(str.lower)  # names of schemas
     types = ("text", "bigint", "timestamp without time zone", "jsonb")
-    files_left = 3  # of BATCH: one for each stream
 
     def __init__(self, folder, server):
         self.project, self._server = Project(folder / "project"), server
@@ -89,7 +89,6 @@ class ToSnowflake:
     target, heading = "target-snowflake", "Into Snowflake"
     in_case = staticmethod(str.upper)
     types = ("TEXT", "NUMBER", "TIMESTAMP_NTZ", "VARIANT")
-    files_left = 0
 
     def __init__(self, folder):
         self.snowflake = Snowflake(folder)
@@ -252,20 +251,6 @@ class Cases:
         assert {request.job_id for request in api.requests} == {"checked"}
         assert_loaded(warehouse, "checked", schema=schema)
 
-    def test_batches_load_the_same_rows(self, warehouse, api, tmp_path):
-        """By the documented setting; what is left of the files is documented, too."""
-        (setting,) = blocks("BATCH", "sh")
-        schema = warehouse.in_case("batched")
-        prefix = warehouse.target.upper().replace("-", "_")
-        run(
-            *(warehouse, api, "odd", "partly"),
-            commands=setting.replace("/path/to/files", str(tmp_path)),
-            options="--state-id-suffix=batches",
-            **{f"{prefix}_DEFAULT_TARGET_SCHEMA": schema},
-        )
-        assert_loaded(warehouse, "odd", "partly", schema=schema)
-        assert len([*tmp_path.iterdir()]) == warehouse.files_left
-
 
 class TestIntoPostgres(Cases):
     @pytest.fixture(scope="class")
@@ -284,6 +269,18 @@ class TestIntoPostgres(Cases):
             assert found == [{"key": f"PRIMARY KEY ({key})"}]
         assert warehouse.query(ZONE) == [{"setting": TIME_ZONE}]
 
+    def test_batches_load_the_same_rows(self, warehouse, api, tmp_path):
+        """By the documented setting; what is left of the files is documented, too."""
+        (setting,) = blocks("BATCH", "sh")
+        run(
+            *(warehouse, api, "odd", "partly"),
+            commands=setting.replace("/path/to/files", str(tmp_path)),
+            options="--state-id-suffix=batches",
+            TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="batched",
+        )
+        assert_loaded(warehouse, "odd", "partly", schema="batched")
+        assert len([*tmp_path.iterdir()]) == 3  # one for each stream
+
 
 class TestIntoSnowflake(Cases):
     @pytest.fixture(scope="class")
@@ -293,14 +290,19 @@ class TestIntoSnowflake(Cases):
         yield warehouse
         warehouse.snowflake.close()
 
-    def test_rows_that_come_again_are_merged(self, warehouse, api):
+    def test_rows_that_come_again_are_merged(self, warehouse, api, tmp_path):
+        """From the tap's own files, of which none is left."""
         words = warehouse.snowflake.statements()
         assert {"put", "copy", "merge", "remove"} <= {*words}
-        run(warehouse, api, "partly", options="--full-refresh")
+        run(warehouse, api, "partly", options="--full-refresh", TMPDIR=str(tmp_path))
         assert_loaded(warehouse, "partly")
         words = warehouse.snowflake.statements()
-        assert "merge" in words
+        files = [file for word, file in pairwise(words) if word == "put"]
+        assert len(files) == 3  # one for each stream
+        assert all(file.startswith(f"{TAP}--") for file in files)
+        assert words.count("merge") == 3
         assert "copy" not in words
+        assert [*tmp_path.glob("tmp.*")] == []  # the folder of the files
 
     def test_dbt_makes_a_typed_view_of_each_event_name(self, warehouse):
         """By the real adapter: proposed, built, and every value compared."""
