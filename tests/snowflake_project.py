@@ -105,7 +105,7 @@ class Snowflake:
         return self._run(program, *runs, python=DBT_PYTHON, **settings).decode()
 
     def statements(self) -> list[str]:
-        """The first words of the statements since the last call, and the staged files."""
+        """The first words of the statements since the last call; the staged files."""
         log = self.databases / "statements.log"
         words = log.read_text(encoding="utf-8").split()
         log.unlink()

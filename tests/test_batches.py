@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,7 +45,14 @@ def lines_of(run):
 
 
 def rows_of(run):
-    return [json.loads(line, parse_float=Decimal) for line in lines_of(run)]
+    """The records in the files, without the times that a target would add to them."""
+    rows = [json.loads(line, parse_float=Decimal) for line in lines_of(run)]
+    for row in rows:
+        extracted, batched = row.pop("_sdc_extracted_at"), row.pop("_sdc_batched_at")
+        assert extracted == batched
+        age = datetime.now(UTC) - datetime.fromisoformat(batched)
+        assert timedelta(0) <= age < timedelta(minutes=5)
+    return rows
 
 
 WIDE = {
@@ -137,7 +145,7 @@ def test_run_killed_between_file_and_message_is_read_again_into_new_files(
 
     assert run.status == 0
     rows = sorted((row["job_id"], row["event_index"]) for row in rows_of(run))
-    assert rows == [*zip("a" * 30, range(30)), *zip("b" * 5, range(5))]
+    assert rows == [("a", n) for n in range(30)] + [("b", n) for n in range(5)]
     assert run.completed() == {"a", "b"}
     assert lost.name not in run.stdout.decode()
 

@@ -22,6 +22,7 @@ COUNTS = """
 def run(project, postgres, api, commands):
     settings: dict[str, Any] = settings_for(api) | postgres.settings
     del settings["TAP_FULLSTORY_IMPORTS_JOB_IDS"]
+    settings["TMPDIR"] = str(project.output)
     return project.run("bash", "-euc", commands, **settings)
 
 
@@ -49,3 +50,4 @@ def test_failed_shard_stops_no_other_and_a_second_load_changes_nothing(
         assert done.returncode == 0, done.stderr
         assert api.requests == []
         assert postgres.query(COUNTS) == [first]
+        assert [*project.output.glob("tmp.*")] == []  # the folders of the files

@@ -10,10 +10,11 @@ import os
 import signal
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from yaml import safe_dump
@@ -60,6 +61,10 @@ TYPES = """
 KEY = """
     select pg_get_constraintdef(oid) as key from pg_constraint
     where conrelid = 'fullstory.{}'::regclass and contype = 'p'
+"""
+LOADED = """
+    select min(_sdc_batched_at) as earliest, max(_sdc_batched_at) as latest,
+    count(*) - count(_sdc_batched_at) as unknown from {}.import_jobs
 """
 ZONE = "select setting from pg_settings where name = 'TimeZone'"
 
@@ -150,6 +155,14 @@ def assert_loaded(warehouse, *job_ids, schema=""):
             assert comparable(row) == comparable(source)
 
 
+def assert_are_recent(loaded):
+    (times,) = loaded
+    assert times["unknown"] == 0
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for name in ("earliest", "latest"):
+        assert timedelta(0) <= now - moment(times[name]) < timedelta(hours=1)
+
+
 class Cases:
     """The runs of one project, one after the other."""
 
@@ -220,6 +233,9 @@ class Cases:
                 name: kinds[kind] for kind, names in columns.items() for name in names
             }
 
+    def test_rows_have_the_time_of_their_load(self, warehouse):
+        assert_are_recent(warehouse.query(LOADED.format("fullstory")))
+
     def test_query_of_the_readme_answers(self, warehouse):
         *_, query = blocks(warehouse.heading, "sql")
         assert Counter(
@@ -270,16 +286,18 @@ class TestIntoPostgres(Cases):
         assert warehouse.query(ZONE) == [{"setting": TIME_ZONE}]
 
     def test_batches_load_the_same_rows(self, warehouse, api, tmp_path):
-        """By the documented setting; what is left of the files is documented, too."""
+        """By the documented setting, in a folder that is gone at the end."""
         (setting,) = blocks("BATCH", "sh")
         run(
             *(warehouse, api, "odd", "partly"),
-            commands=setting.replace("/path/to/files", str(tmp_path)),
+            commands=f"{setting}\necho $files > $TMPDIR/name\n",
             options="--state-id-suffix=batches",
             TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA="batched",
+            TMPDIR=str(tmp_path),
         )
         assert_loaded(warehouse, "odd", "partly", schema="batched")
-        assert len([*tmp_path.iterdir()]) == 3  # one for each stream
+        assert_are_recent(warehouse.query(LOADED.format("batched")))
+        assert not Path((tmp_path / "name").read_text().strip()).exists()
 
 
 class TestIntoSnowflake(Cases):

@@ -6,6 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +23,8 @@ from tap_fullstory_imports.singer.records import json_lines
 MOST_BYTES = 16 * 1024 * 1024  # of a file, compressed
 _LEVEL = 3  # of gzip: half the time of level 6, and nearly as small
 _GZIP = zlib.MAX_WBITS | 16
+# A target adds these columns to the rows of RECORD messages, but not to those of files.
+_TIMES = ("_sdc_extracted_at", "_sdc_batched_at")
 
 
 @dataclass(slots=True)
@@ -90,7 +93,10 @@ class BatchFiles:
         self.being_stored: File | None = None
 
     def add(self, records: list[Row]) -> Iterator[File]:
-        """Add records; yield each file that is full."""
+        """Add records, with the time; yield each file that is full."""
+        times = dict.fromkeys(_TIMES, datetime.now(UTC))
+        for record in records:
+            record.update(times)
         while records:
             room = self._size - self.open.rows
             self.open.add(records[:room])
