@@ -9,12 +9,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import database, limits, page, works
+from benchmarks import cold, database, limits, page, works
 from benchmarks.programs import ALL_PEERS, HEAD, TAP, checkout
 from benchmarks.works import WORKS
 
 USUAL = ("peers", "database", "limits")
-PARTS = (*USUAL, "tap")
+PARTS = (*USUAL, "cold", "tap")
 
 
 def main() -> None:
@@ -45,6 +45,8 @@ def main() -> None:
     texts = {}
     if found:
         texts["speed"] = about + page.table(HEAD, found, texts=2) + page.chart(found)
+    if "cold" in parts:
+        texts["cold"] = about + page.table(HEAD, cold.report(args.rounds), texts=2)
     if "limits" in parts:
         texts["limits"] = limits.report(taps)
     for part, text in texts.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -21,7 +20,6 @@ LATE = {"late": make_events(30, seed=99)}
 QUIET = {
     "MELTANO_CLI_DISABLE_VERSION_CHECK": "true",
     "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
-    "MELTANO_VENV_BACKEND": "virtualenv",  # pip, with its settings
 }
 
 
@@ -80,7 +78,7 @@ def serving(answer):
 
 @contextmanager
 def published(folder):
-    """The project as if it were on GitHub and PyPI: an address, and settings of pip."""
+    """The project as if it were on GitHub and PyPI: its address, and settings of uv."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)  # noqa: S603
 
@@ -90,10 +88,7 @@ def published(folder):
         return (200 if text else 404), text.replace(RAW, url).encode()
 
     with serving(answer) as url:
-        yield (
-            url,
-            {"PIP_FIND_LINKS": f"{folder} {os.environ.get('PIP_FIND_LINKS', '')}"},
-        )
+        yield url, {"UV_FIND_LINKS": str(folder)}
 
 
 def definitions(url):

@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.timeout(1200)]
 class Airflow(Project):
     """An Airflow of the test's own: its folder, its database, what it is told."""
 
-    def __init__(self, path, api, postgres, github, pip):
+    def __init__(self, path, api, postgres, github, uv):
         """Set it up as the example's README says."""
         self.path, self.home, self.dags = path, path / "home", path / "dags"
         self.github = github
@@ -84,7 +84,7 @@ class Airflow(Project):
         self.settings = {
             **told,
             **QUIET,
-            **pip,
+            **uv,
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -129,8 +129,8 @@ def api():
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory, api, postgres):
     """The same Airflow for all runs."""
-    with published(tmp_path_factory.mktemp("dist")) as (github, pip):
-        yield Airflow(tmp_path_factory.mktemp("airflow"), api, postgres, github, pip)
+    with published(tmp_path_factory.mktemp("dist")) as (github, uv):
+        yield Airflow(tmp_path_factory.mktemp("airflow"), api, postgres, github, uv)
 
 
 class TestDag:

@@ -11,7 +11,7 @@ from airflow.sdk import dag, task
 # More of them for a longer list. README.md says what to do before.
 SHARDS = 1
 # Meltano, in the versions that the tests run with.
-REQUIREMENTS = "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports/v0.1.0/requirements/ci.txt"
+PINS = "https://raw.githubusercontent.com/fullstory-imports/tap-fullstory-imports/v0.1.0/requirements/ci.txt"
 # A folder of the worker's own. It holds nothing that has to be kept.
 FOLDER = "${FULLSTORY_FOLDER:-${TMPDIR:-/tmp}/fullstory-imports}"
 # Airflow hides the values in `env` under names that speak of a key or a password.
@@ -47,7 +47,8 @@ cd "$folder"
     rm -rf ready .meltano plugins
     cp "$PROJECT_FILE" meltano.yml
     python3 -m venv --clear venv
-    venv/bin/pip install --quiet --requirement {REQUIREMENTS}
+    venv/bin/pip install --quiet --constraint {PINS} uv
+    venv/bin/uv pip install --quiet --python venv --requirement {PINS}
     venv/bin/python -c 'import psycopg
 psycopg.connect(autocommit=True).execute("create schema if not exists meltano")'
     venv/bin/meltano install
