@@ -206,7 +206,7 @@ def test_script_leaves_a_whole_state_whatever_the_target_does(tap, api, kind, be
     tap.write("your-target", command).chmod(0o755)
     if before is not None:
         tap.write("state.json", json.dumps(before))
-    (script,) = blocks("Without Meltano", "sh")
+    _, script = blocks("Without Meltano", "sh")
     project = Project.__new__(Project)
     project.path = tap.path
 

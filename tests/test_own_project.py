@@ -16,6 +16,7 @@ import pytest
 from yaml import safe_load
 
 from scripts.plugin import RAW
+from scripts.server import PREFIX
 from tap_fullstory_imports.settings.declaration import OWN
 from tests.examples import (
     JOBS,
@@ -190,6 +191,24 @@ class TestOwnProject:
         own = json.loads((folder / "settings.json").read_text())
         assert own == json.loads(Project(tmp_path / "demo").run(*show.split()).stdout)
         assert own["use_copy"] is True
+
+    def test_commands_without_meltano_load_the_same(self, shell, folder, api, postgres):
+        install, script = blocks("Without Meltano", "sh")
+        query = "select * from fullstory.imported_events order by job_id, event_index"
+        names = ("job_id", "event_index", "timestamp", "properties")
+        before = [[one[name] for name in names] for one in postgres.query(query)]
+        postgres.execute("drop schema fullstory cascade")
+        settings = {"api_key": api.api_key, "api_url": api.url, "job_ids": [*EVENTS]}
+        (folder / "config.json").write_text(json.dumps(settings))
+        login = postgres.settings.items()
+        target = {name.removeprefix(PREFIX).lower(): text for name, text in login}
+        target |= {"port": postgres.port, "default_target_schema": "fullstory"}
+        (folder / "target.json").write_text(json.dumps(target))
+        script = script.replace("your-target", "target-postgres --config target.json")
+        shell(f"{install}{script}", PGTZ="UTC")
+        after = [[one[name] for name in names] for one in postgres.query(query)]
+        assert exact(after) == exact(before)
+        assert {*json.loads((folder / "state.json").read_text())} == {"bookmarks"}
 
     def test_second_run_asks_for_nothing(self, shell, folder, api, postgres):
         api.clear()

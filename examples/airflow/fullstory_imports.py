@@ -48,7 +48,7 @@ cd "$folder"
     cp "$PROJECT_FILE" meltano.yml
     python3 -m venv --clear venv
     venv/bin/pip install --quiet --constraint {PINS} uv
-    venv/bin/uv pip install --quiet --python venv --requirement {PINS}
+    venv/bin/uv pip install --quiet --python venv --no-deps --requirement {PINS}
     venv/bin/python -c 'import psycopg
 psycopg.connect(autocommit=True).execute("create schema if not exists meltano")'
     venv/bin/meltano install
