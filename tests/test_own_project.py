@@ -16,7 +16,7 @@ import pytest
 from yaml import safe_load
 
 from scripts.plugin import RAW
-from scripts.server import PREFIX
+from scripts.postgres import PREFIX
 from tap_fullstory_imports.settings.declaration import OWN
 from tests.examples import (
     JOBS,
