@@ -103,6 +103,7 @@ def shell(tmp_path_factory, folder, api, imports):
 
         def run(commands, is_good=True, **more):
             command = ("bash", "-euo", "pipefail", "-c", commands.replace(RAW, github))
+            more = {name: text.replace(RAW, github) for name, text in more.items()}
             done = project.run(*command, **{**settings, **more})
             log = done.stdout + done.stderr
             assert (done.returncode == 0) is is_good, log
