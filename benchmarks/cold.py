@@ -27,12 +27,15 @@ cd "$FOLDER"
 python "$PEERS/dlt_rest_api.py" config.json dlt --database "$DATABASE"
 """
 _TOOLS, _SCRIPT = blocks("Without Meltano", "sh")
-_TARGET = "target-postgres --config $PROJECT/target.json"
+_SCRIPT = _SCRIPT.replace(
+    "your-target", "target-postgres --config $PROJECT/target.json"
+)
+_SCRIPT = _SCRIPT.replace("--state", "--catalog catalog.json --state", 1)
 _WAYS = {
     "This tap": f"{_EMPTY}rm -rf .venv .meltano\n{_STEPS}",
     "This tap, from the cache": f"{_EMPTY}{_STEPS}",
-    "This tap, without Meltano": f"""{_EMPTY}pip install uv
-{_TOOLS}cd "$FOLDER"\n{_SCRIPT.replace("your-target", _TARGET)}""",
+    "This tap, without Meltano": f"{_EMPTY}pip install uv\n{_TOOLS}"
+    f'cd "$FOLDER"\n{_SCRIPT}',
     "dlt, by uv": f"{_EMPTY}pip install uv\nuv {_DLT}",
     "dlt, by pip": f"{_EMPTY}{_DLT}",
 }
