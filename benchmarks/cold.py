@@ -41,8 +41,8 @@ _WAYS = {
 }
 
 
-def report(rounds: int) -> str:
-    """Load in all ways in turn; return the table."""
+def report(rounds: int) -> list[str]:
+    """Load in all ways in turn; return the lines."""
     with TemporaryDirectory() as name, published(Path(name)) as (url, settings):
         project = Path(name, "project")
         project.mkdir()
@@ -61,4 +61,4 @@ def report(rounds: int) -> str:
         known["PINS"] = STEPS["Install"]["env"]["PINS"].replace(RAW, url)
         scripts = {label: script.replace(RAW, url) for label, script in _WAYS.items()}
         ways = [Way(each, "", "", known, script=scripts[each]) for each in scripts]
-        return database.report(10_000, rounds, ways)
+        return database.report(10_000, rounds, ways, "on an empty machine")
