@@ -52,9 +52,8 @@ _DLT = f"{programs.DLT} --database {{database}}"
 _PYAIRBYTE = "{peers}/pyairbyte_load.py {folder}/config.json {folder}/cache {database}"
 _WAYS = (
     Way("This tap", ""),
-    Way("This tap, two shards", "", shards=2),
     Way("This tap, BATCH", "", is_batch=True),
-    Way("This tap, BATCH, two shards", "", shards=2, is_batch=True),
+    Way("This tap, two shards by BATCH", "", shards=2),
     Way("dlt", _DLT, "dlt"),
     Way("dlt, parallel", f"{_DLT} --parallel", "dlt", _PARALLEL),
     Way("PyAirbyte, a fifth", _PYAIRBYTE, "pyairbyte", jobs=2),
