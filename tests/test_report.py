@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import logging
 import os
 import re
 import signal
@@ -18,6 +21,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from tap_fullstory_imports.reporting.progress import Progress
 from tests.invariants import assert_no_key_in
 from tests.stand_in import Answer, Job, make_events, make_failures
 from tests.streams import NAMES, job_of
@@ -541,6 +545,8 @@ def test_terminal_gets_what_it_can_show(api, tap, environment, has_bar, has_colo
         line for line in screen.text.split("\n") if "does not know it (404)." in line
     ]
     assert len(lines) == 1  # longer than the terminal, and not wrapped
+    above_the_bar = re.search(r"\r\x1b\[2K\d{4}-[^\r]*Job missing: ", screen.raw)
+    assert bool(above_the_bar) == has_bar
 
 
 @pytest.mark.slow
@@ -551,6 +557,23 @@ def test_run_goes_on_when_its_terminal_goes_away(api, tap, tmp_path):
     screen = Terminal(line, 80, leaves=True)
     assert screen.status == 0
     assert "jobs read 20," in path.read_text()
+
+
+def test_progress_survives_a_terminal_that_has_gone(monkeypatch):
+    class Gone(io.StringIO):
+        def isatty(self):
+            return True
+
+        def write(self, _):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    monkeypatch.setenv("TERM", "xterm")
+    progress = Progress(logging.getLogger("gone"), time.monotonic)
+    progress.jobs = 1
+    for _ in range(3):
+        progress.show()
+    progress.close()
 
 
 def test_rich_is_imported_only_where_a_run_reports():

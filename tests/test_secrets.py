@@ -122,6 +122,7 @@ LONG_KEY = 'na1.~?V0/a2V5+d2l0aA==.&"0123456789abcdef0123456789abcdef'
 """A key in which every form differs, and which is longer than an example in a log."""
 SHOWN_FORMS = ("raw", "percent-encoded", "percent-encoded, lower case", "base64")
 FORMS = {name: forms_of(LONG_KEY)[name] for name in SHOWN_FORMS}
+FORMS["without its data centre"] = LONG_KEY.partition(".")[2]
 NUMBERED = [*enumerate(FORMS.values())]
 
 

@@ -447,17 +447,6 @@ def test_no_proxy_sees_what_goes_to_this_machine(tap, api, name):
         assert not proxy.requests
 
 
-def test_proxy_and_certificates_of_the_environment_serve_https(tap, sent):
-    proxy, bundle = "http://proxy.example:3128", str(tap.write("bundle.pem", ""))
-    given = {"HTTPS_PROXY": proxy, "REQUESTS_CA_BUNDLE": bundle}
-    url = "https://api.fullstory.com"
-    line = tap.arguments(job_ids=["a"], api_url=url, max_attempts=1)
-    run(line, environment={**given, "NO_PROXY": "", "no_proxy": ""})
-    [(_, how)] = sent
-    assert how["proxies"]["https"] == proxy
-    assert how["verify"] == bundle
-
-
 @pytest.mark.parametrize("url", ["https://api.fullstory.com", None])
 def test_a_netrc_file_does_not_replace_the_key(tap, api, sent, url):
     """Requests would put its password in the place of the key."""
