@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.harness import run as run_in_this_process
 from tests.stand_in import Job, make_events
 
 
@@ -291,11 +292,8 @@ def test_answer_without_a_file_is_refused_with_the_address_but_no_query(
 
 
 @pytest.mark.parametrize("setting", ["jobs_file", "user_jobs_file"])
-def test_file_on_a_web_server_is_read_through_redirects(
-    tap, api, files, monkeypatch, setting
-):
+def test_file_on_a_web_server_is_read_through_redirects(tap, api, files, setting):
     """The query reaches the server as it is, and no log line, even for debugging."""
-    monkeypatch.setenv("TAP_FULLSTORY_IMPORTS_LOGLEVEL", "debug")
     kind = "users" if setting == "user_jobs_file" else "events"
     tap.streams = ("user_import_jobs" if kind == "users" else "import_jobs",)
     api.add(Job("a", kind=kind), Job("b", kind=kind))
@@ -305,8 +303,10 @@ def test_file_on_a_web_server_is_read_through_redirects(
         files.answers[f"/{number - 1}"] = redirect(to, status)
     files.answers["/x%2Fy.csv"] = "id,job_id\r\n1,a\r\n2,b\r\n"
     settings: Any = {setting: f"{files.url}/0?{query}"}
-    run = tap.run(**settings)
+    debug = {"TAP_FULLSTORY_IMPORTS_LOGLEVEL": "DEBUG"}
+    run = run_in_this_process(tap.arguments(**settings), environment=debug)
     assert run.status == 0, run.errors
+    assert "| DEBUG " in run.stderr
     assert [request.job_id for request in api.requests] == ["a", "b"]
     assert files.asked == [f"/0?{query}", "/1", "/2", "/3", "/4", f"/x%2Fy.csv?{query}"]
     assert SIGNATURE.partition("=")[2] not in run.stderr
