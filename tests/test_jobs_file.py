@@ -312,6 +312,14 @@ def test_file_on_a_web_server_is_read_through_redirects(tap, api, files, setting
     assert SIGNATURE.partition("=")[2] not in run.stderr
 
 
+def test_no_proxy_sees_a_file_on_this_machine(tap, api, files):
+    add_jobs(api, "a")
+    files.answers["/jobs"] = "a\n"
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    line = tap.arguments(jobs_file=f"{files.url}/jobs")
+    assert run_in_this_process(line, environment=proxy).status == 0
+
+
 def test_server_that_is_not_there_is_named_without_the_query(tap, files):
     files.shutdown()
     files.server_close()

@@ -196,7 +196,9 @@ def _read(path: str, seconds: float) -> bytes:
 def _from_server(url: re.Match[str], seconds: float) -> bytes:
     with requests.Session() as session:
         session.max_redirects = 5
-        # No redirect leads from `https` to plain `http`.
+        # Plain `http` reaches this machine only, so it needs no proxy, and no redirect
+        # leads from `https` to it.
+        session.trust_env = url[1].lower() == "https"
         session.mount(f"{url[0][: url.start(4)]}/", session.adapters.pop("http://"))
         with session.get(url[0], timeout=seconds, stream=True) as response:
             if response.status_code != HTTPStatus.OK:
