@@ -17,13 +17,13 @@ import re
 import sys
 from collections import Counter, defaultdict
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-import yaml
 from dbt.cli.main import dbtRunner
+from yaml import safe_dump
 
 PACKAGE = "dbt_fullstory_imports"
 FOUND = "{{ ref('" + PACKAGE + "', 'fullstory_imports__properties') }}"
@@ -34,13 +34,14 @@ LONGEST_MODEL = 51  # dbt adds up to 12 bytes
 OWN = {"job_id", "event_index", "id", "uid", "name", "timestamp", "display_name"}
 OWN |= {"email", "properties", "schema", "built_at", "imported_at", "imports"}
 OWN_PREFIXES = ("user_", "session_", "context_", "_sdc_")
-LISTS = {"strs", "ints", "reals", "bools", "dates"}
-WIDER = {
-    ("date", "str"): "str",
+LISTS = {"strs", "ints", "reals", "bools", "dates", "json"}
+# The type of values of several types, if it is not `str`.
+COMMON = {
     ("int", "real"): "real",
     ("dates", "strs"): "strs",
     ("ints", "reals"): "reals",
 }
+PROPERTY = "fullstory_property "
 MODEL = """\
 {{%- set name = {name} -%}}
 {{{{ config(meta={{'fullstory_kind': '{kind}', 'fullstory_name': name}}) }}}}
@@ -49,30 +50,69 @@ with {kind} as (
 
     select *
     from {{{{ ref('{package}', 'fullstory_imports__{kind}') }}}}
-    {where}
-
+{where}
 )
 
 select
     {kind}.*
 from {kind}
 """
-WHERE = f"where name = {{{{ {PACKAGE}.literal(name) }}}}"
+WHERE = f"    where name = {{{{ {PACKAGE}.literal(name) }}}}\n"
 
 
-@dataclass
 class Model:
-    """A model of the project, or one to be.
+    """The model of the events of one name, or of the users."""
 
-    Attributes:
-        name: Its name and that of its file.
-        path: Its file.
-        columns: The columns of its properties, by the properties' names.
-    """
+    def __init__(self, name: str, path: Path, meta: dict[str, Any]) -> None:
+        """Know the columns of its properties, which the macro `property` notes."""
+        self.name, self.path, self.described = name, path, path.with_suffix(".yml")
+        self.columns = {
+            key.removeprefix(PROPERTY): column["column"]
+            for key, column in meta.items()
+            if key.startswith(PROPERTY)
+        }
 
-    name: str
-    path: Path
-    columns: dict[str, str] = field(default_factory=dict)
+    def create(self, kind: str, name: str) -> None:
+        """Write it without properties."""
+        where = WHERE if kind == "events" else ""
+        text = MODEL.format(name=quoted(name), kind=kind, package=PACKAGE, where=where)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(text, encoding="utf-8")
+        sentence = f"The events `{name}`." if kind == "events" else "The users."
+        model = yaml([{"name": self.name, "description": escaped(sentence)}])
+        self.described.write_text(f"models:\n{indent(model, '  ')}", encoding="utf-8")
+        say(f"{self.path}: new")
+
+    def extend(self, kind: str, properties: dict[str, set[str]]) -> None:
+        """Add lines for its new properties."""
+        new = [name for name in properties if name not in self.columns]
+        most = max(MOST_COLUMNS - len(self.columns), 0)
+        if left := len(new[most:]):
+            say(f"{self.path}: {left} properties are in the column `properties` only")
+        slugs = {name: column_slug(name) for name in new[:most]}
+        columns = named(slugs, {*self.columns.values()}, LONGEST_COLUMN)
+        if not columns:
+            return
+        lines, entries = "", []
+        for name, column in columns.items():
+            type_ = common_type(properties[name])
+            call = f"{PACKAGE}.property({quoted(name)}, '{type_}', {quoted(column)})"
+            lines += f"    , {{{{ {call} }}}}\n"
+            types = ", ".join(sorted(properties[name] - {"null", "nulls"})) or "null"
+            sentence = escaped(f"The property `{name}` ({types}).")
+            entries.append({"name": column, "description": sentence})
+        text = self.path.read_text(encoding="utf-8")
+        before, end, after = text.rpartition(f"from {kind}\n")
+        if not end:
+            say(f"{self.path}: add these lines yourself:\n{lines}")
+            return
+        self.path.write_text(before + lines + end + after, encoding="utf-8")
+        if self.described.exists():
+            text = self.described.read_text(encoding="utf-8")
+            head = "" if "\n    columns:\n" in text else "    columns:\n"
+            text += head + indent(yaml(entries), "      ")
+            self.described.write_text(text, encoding="utf-8")
+        say(f"{self.path}: {len(columns)} new columns")
 
 
 def main(folder: str = "models/fullstory") -> None:
@@ -91,21 +131,19 @@ def main(folder: str = "models/fullstory") -> None:
     if not found:
         sys.exit("No events and no users are loaded yet.")
     models = existing(manifest, project)
+    slugs = {
+        (kind, name): f"fullstory_event_{slug(name, 'unnamed')}"
+        if kind == "events"
+        else "fullstory_user"
+        for kind, name in found.keys() - models.keys()
+    }
     taken = {node.name for node in manifest.nodes.values()}
-    new = named(
-        {
-            key: f"fullstory_event_{slug(key[1], 'unnamed')}"
-            if key[0] == "events"
-            else "fullstory_user"
-            for key in found.keys() - models.keys()
-        },
-        taken | {model.name for model in models.values()},
-        LONGEST_MODEL,
-    )
-    for key, name in new.items():
-        models[key] = Model(name, project / folder / f"{name}.sql")
+    taken |= {model.name for model in models.values()}
+    for key, name in named(slugs, taken, LONGEST_MODEL).items():
+        models[key] = Model(name, project / folder / f"{name}.sql", {})
+        models[key].create(*key)
     for key, properties in found.items():
-        write(models[key], key, properties)
+        models[key].extend(key[0], properties)
 
 
 def existing(manifest: Any, project: Path) -> dict[tuple[str, str], Model]:
@@ -114,17 +152,10 @@ def existing(manifest: Any, project: Path) -> dict[tuple[str, str], Model]:
     models = {}
     for node in [*manifest.nodes.values(), *disabled]:
         meta = node.config.get("meta") or {}
-        if meta.get("fullstory_kind"):
-            key = (meta["fullstory_kind"], meta.get("fullstory_name") or "")
-            models[key] = Model(
-                node.name,
-                project / node.original_file_path,
-                {
-                    name.removeprefix("fullstory_property "): column["column"]
-                    for name, column in meta.items()
-                    if name.startswith("fullstory_property ")
-                },
-            )
+        if kind := meta.get("fullstory_kind"):
+            path = project / node.original_file_path
+            model = Model(node.name, path, meta)
+            models[kind, meta.get("fullstory_name") or ""] = model
     return models
 
 
@@ -133,65 +164,19 @@ def dbt(*arguments: str, on: Any = None) -> Any:
     with redirect_stdout(io.StringIO()) as printed:
         done = dbtRunner(manifest=on).invoke([*arguments])
     if not done.success:
-        sys.stdout.write(printed.getvalue())
+        say(printed.getvalue())
         sys.exit(f"dbt {arguments[0]} has failed: {done.exception or 'see above'}")
     return done.result
 
 
-def write(model: Model, key: tuple[str, str], properties: dict[str, set[str]]) -> None:
-    """Write a model, or add lines to it, and to the YAML file beside it."""
-    kind, name = key
-    new = [one for one in properties if one not in model.columns]
-    kept = max(MOST_COLUMNS - len(model.columns), 0)
-    if len(new) > kept:
-        left = f"{len(new) - kept} properties are in the column `properties` only"
-        sys.stdout.write(f"{model.path}: {left}\n")
-        new = new[:kept]
-    slugs = {one: column_slug(one) for one in new}
-    columns = named(slugs, {*model.columns.values()}, LONGEST_COLUMN)
-    described = model.path.with_suffix(".yml")
-    if not model.path.exists():
-        model.path.parent.mkdir(parents=True, exist_ok=True)
-        where = WHERE if kind == "events" else ""
-        text = MODEL.format(name=quoted(name), kind=kind, package=PACKAGE, where=where)
-        model.path.write_text(text.replace("    \n", ""), encoding="utf-8")
-        sentence = f"The events `{name}`." if kind == "events" else "The users."
-        yaml_text = f"models:\n  - name: {model.name}\n    description: >-\n"
-        yaml_text += f"      {escaped(sentence)}\n"
-        described.write_text(yaml_text, encoding="utf-8")
-        sys.stdout.write(f"{model.path}: new\n")
-    if not columns:
-        return
-    text = model.path.read_text(encoding="utf-8")
-    before, end, after = text.rpartition(f"from {kind}\n")
-    lines, entries = [], []
-    for one, column in columns.items():
-        type_ = common_type(properties[one])
-        call = f"{PACKAGE}.property({quoted(one)}, '{type_}', {quoted(column)})"
-        lines.append(f"    , {{{{ {call} }}}}\n")
-        entries.append(entry(one, column, properties[one]))
-    if not end:
-        sys.stdout.write(f"{model.path}: add these lines yourself:\n{''.join(lines)}")
-        return
-    model.path.write_text(before + "".join(lines) + end + after, encoding="utf-8")
-    if described.exists():
-        text = described.read_text(encoding="utf-8")
-        head = "" if "\n    columns:\n" in text else "    columns:\n"
-        described.write_text(text + head + "".join(entries), encoding="utf-8")
-    sys.stdout.write(f"{model.path}: {len(columns)} new columns\n")
+def say(line: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{line}\n")
 
 
-def entry(name: str, column: str, types: set[str]) -> str:
-    """The description of a column, as lines of YAML."""
-    text = f"The property `{name}`."
-    if is_changing(types):
-        words = ", ".join(sorted(types - {"null", "nulls"}))
-        text += f" It is text, because its type changes: {words}."
-    entries = [{"name": column, "description": escaped(text)}]
-    lines = yaml.safe_dump(
-        entries, sort_keys=False, allow_unicode=True, width=1_000_000
-    )
-    return "".join(f"      {line}\n" for line in lines.splitlines())
+def yaml(content: Any) -> str:
+    """YAML with every text on one line."""
+    return safe_dump(content, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
 def escaped(text: str) -> str:
@@ -238,25 +223,11 @@ def named(slugs: dict[Any, str], taken: set[str], longest: int) -> dict[Any, str
 
 def common_type(types: set[str]) -> str:
     """The one type for values of these types; `str` if only text holds them all."""
-    types = telling(types)
-    if types == {"nulls"}:
-        return "strs"
-    if len(types) == 1:
-        return next(iter(types))
-    return WIDER.get(tuple(sorted(types)), "str")  # type: ignore[call-overload]
-
-
-def is_changing(types: set[str]) -> bool:
-    """Whether the values have only text in common."""
-    several = telling(types)
-    return len(several) > 1 and tuple(sorted(several)) not in WIDER
-
-
-def telling(types: set[str]) -> set[str]:
-    """The types without those that fit others: null, and lists of nothing but null."""
     others = types - {"null", "nulls"}
-    are_lists = others and others <= LISTS | {"json"}
-    return others if are_lists else types - {"null"}
+    telling = tuple(sorted(others if others <= LISTS else types - {"null"}))
+    if not telling:
+        return "strs" if "nulls" in types else "str"
+    return telling[0] if len(telling) == 1 else COMMON.get(telling, "str")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yaml import safe_dump
+from yaml import SafeDumper, dump
 
 from tap_fullstory_imports.schemas import SCHEMAS
 from tap_fullstory_imports.streams import STREAMS
@@ -20,12 +19,11 @@ HEADER = "{}Written by `make dbt-models` from the tap's schemas. Do not edit.{}\
 TYPES = {"integer": "int", "number": "real", "boolean": "bool", "string": "str"}
 # The objects that are also kept as they are: requests that failed.
 WHOLE = {"import_errors": ("event", "shared"), "user_import_errors": ("user",)}
-FRESHNESS = {"warn_after": {"count": 7, "period": "day"}}
 LOADING = {
     "_sdc_extracted_at": "When the tap read the row, if the target adds its metadata.",
     "_sdc_batched_at": "When the target loaded the row, if it adds its metadata.",
 }
-BUILT_AT = {"name": "built_at", "description": "When dbt built the row, in UTC."}
+BUILT_AT = "When dbt built the row, in UTC."
 
 
 def main() -> None:
@@ -45,10 +43,16 @@ def files() -> dict[Path, str]:
     return {FOLDER / name: text for name, text in texts.items()}
 
 
+class Dumper(SafeDumper):
+    """Writes a column that is there twice as an alias with the column's name."""
+
+    def generate_anchor(self, node: Any) -> str:  # noqa: D102 - as in PyYAML
+        return str(node.value[0][1].value)
+
+
 def dumped(content: dict[str, Any]) -> str:
     """YAML with a line that says where it comes from."""
-    copied = loads(dumps(content))  # or YAML would have aliases for what comes twice
-    text = safe_dump(copied, sort_keys=False, allow_unicode=True, width=88)
+    text = dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return HEADER.format("# ", "") + text
 
 
@@ -58,64 +62,46 @@ def sources() -> dict[str, Any]:
         "name": SOURCE,
         "description": "What tap-fullstory-imports has loaded.",
         "database": variable("database", "target.database"),
-        "schema": variable("schema", "'fullstory'"),
+        "schema": variable("schema", '"fullstory"'),
         "loader": "tap-fullstory-imports",
-        "tables": [source_table(one.name, one.primary_keys) for one in STREAMS],
+        "tables": [source_table(stream.name) for stream in STREAMS],
     }
-    return {"version": 2, "sources": [source]}
+    return {"sources": [source]}
 
 
 def variable(name: str, default: str) -> str:
     """A variable of the package, as an expression of dbt's."""
-    return f"{{{{ var('{SOURCE}_{name}', {default}) }}}}"
+    return f'{{{{ var("{SOURCE}_{name}", {default}) }}}}'
 
 
-def source_table(name: str, key: tuple[str, ...]) -> dict[str, Any]:
-    """A stream as a table, with tests of its key."""
+def source_table(name: str) -> dict[str, Any]:
+    """A stream as a table. Its columns are described in its staging model."""
     schema = SCHEMAS.get_schema(name)
-    config: dict[str, Any] = {"enabled": is_loaded(name)}
+    is_loaded = f'{{{{ "{name}" in var("{SOURCE}_streams") }}}}'
+    config: dict[str, Any] = {"enabled": is_loaded}
     if "created_at" in schema["properties"]:
-        loaded_at = variable("loaded_at_field", "'created_at'")
-        config |= {"loaded_at_field": loaded_at, "freshness": {**FRESHNESS}}
+        loaded_at = variable("loaded_at_field", '"created_at"')
+        freshness = {"warn_after": {"count": 7, "period": "day"}}
+        config |= {"loaded_at_field": loaded_at, "freshness": freshness}
     return {
         "name": name,
-        "identifier": variable(f"{name}_identifier", f"'{name}'"),
+        "identifier": variable(f"{name}_identifier", f'"{name}"'),
         "description": schema["description"],
         "config": config,
-        "columns": [
-            {"name": field, "description": definition["description"]}
-            | tested(field, key, {"config": {"enabled": is_loaded(name)}})
-            for field, definition in schema["properties"].items()
-        ],
     }
-
-
-def tested(field: str, key: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
-    """The tests of a column that belongs to a key."""
-    if field != key[-1]:
-        return {}
-    names = ["unique_in_job"] if len(key) > 1 else ["not_null", "unique"]
-    return {"data_tests": [{name: config} if config else name for name in names]}
-
-
-def is_loaded(name: str) -> str:
-    """Whether the tap loads a stream, as an expression of dbt's."""
-    return f"{{{{ '{name}' in var('{SOURCE}_streams') }}}}"
 
 
 def staging() -> dict[str, Any]:
     """The staging models and the table of events, every column described."""
+    loading = [column(*item) for item in LOADING.items()]
     models = []
     for stream in STREAMS:
         schema = SCHEMAS.get_schema(stream.name)
         columns = [
-            {"name": "_".join(path), "description": definition["description"]}
-            | tested("_".join(path), stream.primary_keys, {})
+            column("_".join(path), definition["description"], stream.primary_keys)
             for path, definition in fields(stream.name, schema)
         ]
-        columns += [
-            {"name": name, "description": text} for name, text in LOADING.items()
-        ]
+        columns += loading
         description = schema["description"].removesuffix(".")
         described = {
             "name": model_name(stream.name),
@@ -124,9 +110,16 @@ def staging() -> dict[str, Any]:
         }
         models.append(described)
         if stream.name == "imported_events":
-            name = f"{SOURCE}__events"
-            models.append({**described, "name": name, "columns": [*columns, BUILT_AT]})
-    return {"version": 2, "models": models}
+            built = [*columns, column("built_at", BUILT_AT)]
+            models.append({**described, "name": f"{SOURCE}__events", "columns": built})
+    return {"models": models}
+
+
+def column(name: str, description: str, key: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A column, with the tests of the key that ends with it."""
+    tests = ["unique_in_job"] if len(key) > 1 else ["not_null", "unique"]
+    own = {"data_tests": tests} if key and name == key[-1] else {}
+    return {"name": name, "description": description} | own
 
 
 def model_name(stream: str) -> str:
@@ -144,12 +137,10 @@ def model(stream: str, key: tuple[str, ...]) -> str:
             *(((name,), {"type": "string", "format": "date-time"}) for name in LOADING),
         ]
     )
-    source = f"source('{SOURCE}', '{stream}')"
     return (
         f"{HEADER.format('{#- ', ' -#}')}"
-        f"{{{{ config(enabled=is_loaded('{stream}')) }}}}\n"
-        f"{{%- set columns = raw_columns({source}) %}}\n\n"
-        f"select\n{columns}\nfrom {{{{ {source} }}}}\n"
+        f"{{%- set columns = loaded_columns('{stream}') %}}\n\n"
+        f"select\n{columns}\nfrom {{{{ loaded_rows('{stream}') }}}}\n"
     )
 
 

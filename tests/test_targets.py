@@ -17,17 +17,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from yaml import safe_dump
 
 from tests.odd_rows import NESTED_ROWS, ODD_ROWS, STORED, UNSTORABLE
 from tests.postgres_server import TIME_ZONE
 from tests.project import TAP, Project, batches_in, blocks, exact, filled_in
 from tests.project import settings_for as reading
 from tests.snowflake_project import Snowflake
-from tests.stand_in import Answer, Job, StandIn, make_events, make_failures
+from tests.stand_in import (
+    Answer,
+    Job,
+    StandIn,
+    make_events,
+    make_failures,
+    make_users,
+)
 
 LARGE, FAILURES = make_events(1500), make_failures(7)
-PARTLY = make_events(20, seed=1)
+PARTLY, USERS = make_events(20, seed=1), make_users(30)
 OBJECTS = ("user", "session", "context", "properties", "schema", "event", "shared")
 HANGS = {"imports:10": [Answer(hang=True)]}  # after 1,000 rows
 SOURCE = {
@@ -322,20 +328,21 @@ class TestIntoSnowflake(Cases):
         assert "copy" not in words
         assert [*tmp_path.glob("tmp.*")] == []  # the folder of the files
 
-    def test_dbt_makes_a_typed_view_of_each_event_name(self, warehouse):
+    def test_dbt_makes_typed_views_of_events_and_users(self, warehouse, api):
         """By the real adapter: proposed, built, and every value compared."""
         for table in ("imported_events", "import_jobs"):  # names: see test_dbt.py
             warehouse.query(f"delete from fullstory.{table} where job_id = 'odd'")  # noqa: S608
+        changed = {"uid": USERS[0]["uid"], "properties": {"plan": "later"}}
+        api.add(Job("people", kind="users", rows=USERS))
+        api.add(Job("newer", kind="users", rows=[changed], created="2026-02-01T00:00Z"))
+        users = {"TAP_FULLSTORY_IMPORTS_USER_JOB_IDS": "people,newer"}
+        run(warehouse, api, options="--state-id-suffix=users", **users)
         folder = warehouse.project.path / "transform"
         (folder / "dbt_packages").mkdir()
         package = folder / "dbt_packages" / "dbt_fullstory_imports"
         package.symlink_to(warehouse.project.path / "dbt")
-        only_events = {"fullstory_imports_streams": [*DOCUMENTED]}
-        with (folder / "dbt_project.yml").open("a", encoding="utf-8") as file:
-            file.write(safe_dump({"vars": only_events}))
         done = warehouse.snowflake.dbt("propose", "build")
         assert "WARN=0 ERROR=0" in done
-        assert "user" not in done  # neither a model nor a warning
         orders = folder / "models" / "fullstory" / "fullstory_event_order_completed.sql"
         assert "'placed_at', 'date'," in orders.read_text("utf-8")
         (query,) = (one for one in blocks("Query it", "sql") if "missing" in one)
@@ -363,6 +370,18 @@ class TestIntoSnowflake(Cases):
                 for field, value in event["properties"].items():
                     column = "PROPERTIES_ID" if field == "id" else field.upper()
                     assert is_same(row[column], value), field
+        found = warehouse.snowflake.query(
+            "select * from fullstory_models.fullstory_user"
+        )
+        people = {(row["UID"], row["ID"]): row for row in found}
+        assert len(people) == len(found) == len(USERS)
+        for user in USERS:
+            row = people[user.get("uid"), user.get("id")]
+            newer = changed["properties"] if user is USERS[0] else {}
+            for field in ("email", "display_name"):
+                assert row[field.upper()] == user.get(field)
+            for field, value in ({**user["properties"], **newer}).items():
+                assert is_same(row[field.upper()], value), field
 
 
 def is_same(loaded, value):

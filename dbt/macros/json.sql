@@ -52,15 +52,6 @@
     {%- endif -%}
 {%- endmacro -%}
 
-{#- A join with the elements of an array: `element.value`. -#}
-{%- macro json_elements(json) -%}
-    {%- if target.type == 'snowflake' -%}
-    , lateral flatten(input => {{ json }}) as element
-    {%- else -%}
-    cross join lateral jsonb_array_elements({{ json }}) as element (value)
-    {%- endif -%}
-{%- endmacro -%}
-
 {#- An aggregate: the value of the highest place that has one. -#}
 {%- macro newest(column, place) -%}
     {%- if target.type == 'snowflake' -%}

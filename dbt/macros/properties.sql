@@ -27,14 +27,3 @@ Args:
     from (values {{ rows | join(', ') or "('', '', '', '')" }}) as listed (kind, name, property, type)
     where kind <> ''
 {%- endmacro -%}
-
-{#- A test's query, whose column `problem` is a sentence. dbt itself only counts the rows. -#}
-{%- macro naming_problems(query) -%}
-    {%- if execute and flags.WHICH in ('build', 'test') -%}
-        {%- set problems = run_query('select problem from (' ~ query ~ ') as problems order by problem limit 21') -%}
-        {%- for row in problems.rows -%}
-            {%- do log('… and more.' if loop.index > 20 else row[0], info=true) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return(query) }}
-{%- endmacro -%}

@@ -2,28 +2,33 @@
     {{ return(stream in var('fullstory_imports_streams')) }}
 {%- endmacro -%}
 
-{#- The columns of a raw table. A table that is missing or may not be read stops dbt. -#}
-{%- macro raw_columns(source) -%}
+{#- The table of a stream; without rows if the tap does not load the stream. -#}
+{%- macro loaded_rows(stream) -%}
+    {{ source('fullstory_imports', stream) if is_loaded(stream) else '(select 1 as nothing) as nothing where 1 = 0' }}
+{%- endmacro -%}
+
+{#- The columns of this table. A table that is missing or may not be read stops dbt. -#}
+{%- macro loaded_columns(stream) -%}
     {%- set names = [] -%}
-    {%- if execute -%}
-        {%- for name in run_query('select * from ' ~ source ~ ' where 1 = 0').column_names -%}
+    {%- if execute and is_loaded(stream) -%}
+        {%- for name in run_query('select * from ' ~ source('fullstory_imports', stream) ~ ' where 1 = 0').column_names -%}
             {%- do names.append(name | lower) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(names) }}
 {%- endmacro -%}
 
-{#- A field of a raw row as a typed column; null if the tap leaves its column out. -#}
+{#- A field of a loaded row as a typed column; null if the tap leaves its column out. -#}
 {%- macro field(columns, path, type, is_key=false) -%}
     {%- set column = quoted(path[0]) -%}
-    {%- if execute and path[0] not in columns -%}
-        {%- if is_key -%}
-            {%- do exceptions.raise_compiler_error('The loaded table has no column `' ~ path[0] ~ '`, which is part of its key.') -%}
+    {%- if path[0] in columns -%}
+        {%- if path | length > 1 -%} {{ typed(json_get(column, path[1:]), type) }}
+        {%- elif type == 'json' -%} {{ typed(column, type) }}
+        {%- elif type == 'str' -%} {{ column }}
+        {%- else -%} cast({{ column }} as {{ sql_type(type) }})
         {%- endif -%}
-        cast(null as {{ sql_type(type) }})
-    {%- elif path | length > 1 -%} {{ typed(json_get(column, path[1:]), type) }}
-    {%- elif type == 'json' -%} {{ typed(column, type) }}
-    {%- elif type in ('int', 'date') -%} cast({{ column }} as {{ sql_type(type) }})
-    {%- else -%} {{ column }}
+    {%- elif is_key and columns -%}
+        {%- do exceptions.raise_compiler_error('The loaded table has no column `' ~ path[0] ~ '`, which is part of its key.') -%}
+    {%- else -%} cast(null as {{ sql_type(type) }})
     {%- endif %} as {{ quoted(path | join('_')) }}
 {%- endmacro -%}

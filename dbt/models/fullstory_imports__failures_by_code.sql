@@ -1,18 +1,10 @@
-{{ config(enabled=is_loaded('import_errors') or is_loaded('user_import_errors')) }}
-
 with failures as (
-    {% if is_loaded('import_errors') %}
+
     select 'events' as kind, code, message, job_id, error_index, event as example
     from {{ ref('stg_fullstory_imports__import_errors') }}
-    {%- endif %}
-    {%- if is_loaded('import_errors') and is_loaded('user_import_errors') %}
-
     union all
-    {% endif %}
-    {%- if is_loaded('user_import_errors') %}
     select 'users' as kind, code, message, job_id, error_index, {{ quoted('user') }} as example
     from {{ ref('stg_fullstory_imports__user_import_errors') }}
-    {%- endif %}
 
 ),
 

@@ -1,82 +1,50 @@
-{#- Reads only the events that have been built since this table was built. -#}
+{#- Reads only the events that have been built since this table was built, and all users. -#}
+{%- set inline = 'not materialized' if target.type == 'postgres' else '' -%} {#- or PostgreSQL stores each of them -#}
 {{ config(
-    enabled=is_loaded('imported_events') or is_loaded('imported_users'),
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['kind', 'name', 'property', 'type'],
 ) }}
 
-with imported as (
-    {% if is_loaded('imported_events') %}
+with imported as {{ inline }} (
+
     select 'events' as kind, name, job_id, properties, {{ quoted('schema') }} as given, built_at
     from {{ ref('fullstory_imports__events') }}
     where name is not null
     {%- if is_incremental() %}
         and built_at > (select coalesce(max(built_at), '1970-01-01') from {{ this }} where kind = 'events')
     {%- endif %}
-    {%- endif %}
-    {%- if is_loaded('imported_events') and is_loaded('imported_users') %}
-
     union all
-    {% endif %}
-    {%- if is_loaded('imported_users') %}
     select
-        'users' as kind,
-        '' as name,
-        job_id,
-        properties,
-        {{ quoted('schema') }} as given,
+        'users' as kind, '' as name, job_id, properties, {{ quoted('schema') }} as given,
         cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as {{ sql_type('date') }}) as built_at
     from {{ ref('fullstory_imports__users') }}
-    {%- endif %}
 
 ),
 
-loaded as (
+fields as {{ inline }} (
 
-    select imported.kind, imported.name, imported.job_id, imported.built_at, field.key as property, field.value
+    select kind, name, job_id, built_at, field.key as property, field.value, {{ json_kind('field.value') }} as json_kind
     from imported
-    {{ json_fields('imported.properties') }}
-
-),
-
-kinds as (
-
-    select loaded.*, {{ json_kind('loaded.value') }} as json_kind from loaded
-
-),
-
-arrays as (
-
-    select * from kinds where json_kind = 'array'
+    {{ json_fields('properties') }}
 
 ),
 
 elements as (
 
-    select
-        arrays.kind,
-        arrays.name,
-        arrays.job_id,
-        arrays.built_at,
-        arrays.property,
-        {{ type_of('element.value') }} as type
-    from arrays
-    {{ json_elements('arrays.value') }}
+    select fields.kind, fields.name, fields.job_id, fields.built_at, fields.property, {{ type_of('element.value') }} as type
+    from fields
+    {{ ', lateral flatten(input => fields.value) as element' if target.type == 'snowflake'
+        else "cross join lateral jsonb_array_elements(case when json_kind = 'array' then fields.value end) as element (value)" }}
+    where json_kind = 'array'
 
 ),
 
 given as (
 
-    select
-        imported.kind,
-        imported.name,
-        imported.job_id,
-        imported.built_at,
-        field.key as property,
-        {{ json_text('field.value') }} as type
+    select kind, name, job_id, built_at, field.key as property, {{ json_text('field.value') }} as type
     from imported
-    {{ json_fields(json_get('imported.given', ['properties'])) }}
+    {{ json_fields(json_get('given', ['properties'])) }}
 
 ),
 
@@ -87,18 +55,14 @@ types as (
 
     union all
 
-    select kind, name, job_id, built_at, property, {{ type_of('value') }} as type
-    from kinds
-    where json_kind <> 'array'
+    -- `nulls` stands for a list, which may have no elements.
+    select kind, name, job_id, built_at, property, case when json_kind = 'array' then 'nulls' else {{ type_of('value') }} end as type
+    from fields
 
     union all
 
     select kind, name, job_id, built_at, property, case when type = 'json' then 'json' else type || 's' end as type
     from elements
-
-    union all
-
-    select kind, name, job_id, built_at, property, 'nulls' as type from arrays
 
     union all
 

@@ -1,45 +1,31 @@
 {#- Fullstory updates a user with each import, so each field has its newest value. -#}
-{{ config(enabled=is_loaded('imported_users'), materialized='table') }}
+{{ config(materialized='table') }}
 
 with imported as (
 
-    select * from {{ ref('stg_fullstory_imports__imported_users') }}
-
-),
-
-jobs as (
-    {% if is_loaded('user_import_jobs') %}
-    select job_id, created_at from {{ ref('stg_fullstory_imports__user_import_jobs') }}
-    {%- else %}
-    select distinct job_id, cast(null as {{ sql_type('date') }}) as created_at from imported
-    {%- endif %}
+    select users.*, jobs.created_at
+    from {{ ref('stg_fullstory_imports__imported_users') }} as users
+    left join {{ ref('stg_fullstory_imports__user_import_jobs') }} as jobs on jobs.job_id = users.job_id
 
 ),
 
 uids as (
 
-    select id, max(uid) as uid
-    from imported
-    where id is not null and uid is not null
-    group by id
+    select id, max(uid) as uid from imported group by id
 
 ),
 
-users as (
+numbered as (
 
     select
         imported.*,
-        jobs.created_at,
         coalesce(
             'uid ' || coalesce(imported.uid, uids.uid),
             'id ' || imported.id,
             'row ' || imported.job_id || ' ' || imported.user_index
         ) as user_key,
-        row_number() over (
-            order by coalesce(jobs.created_at, cast('1970-01-01' as {{ sql_type('date') }})), imported.job_id, imported.user_index
-        ) as place
+        row_number() over (order by imported.created_at nulls first, imported.job_id, imported.user_index) as place
     from imported
-    left join jobs on jobs.job_id = imported.job_id
     left join uids on uids.id = imported.id
 
 ),
@@ -47,12 +33,12 @@ users as (
 fields as (
 
     select
-        users.user_key,
+        numbered.user_key,
         field.key,
         field.value,
-        row_number() over (partition by users.user_key, field.key order by users.place desc) as age
-    from users
-    {{ json_fields('users.properties') }}
+        row_number() over (partition by numbered.user_key, field.key order by numbered.place desc) as age
+    from numbered
+    {{ json_fields('numbered.properties') }}
 
 ),
 
@@ -79,7 +65,7 @@ newest as (
         {{ newest(quoted('schema'), 'place') }} as {{ quoted('schema') }},
         max(created_at) as imported_at,
         count(*) as imports
-    from users
+    from numbered
     group by user_key
 
 )

@@ -1,6 +1,5 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=is_loaded('import_errors')) }}
-{%- set columns = raw_columns(source('fullstory_imports', 'import_errors')) %}
+{%- set columns = loaded_columns('import_errors') %}
 
 select
     {{ field(columns, ['job_id'], 'str', is_key=true) }},
@@ -58,4 +57,4 @@ select
     {{ field(columns, ['shared', 'context', 'location', 'ip_address'], 'str') }},
     {{ field(columns, ['_sdc_extracted_at'], 'date') }},
     {{ field(columns, ['_sdc_batched_at'], 'date') }}
-from {{ source('fullstory_imports', 'import_errors') }}
+from {{ loaded_rows('import_errors') }}

@@ -1,6 +1,5 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=is_loaded('imported_events')) }}
-{%- set columns = raw_columns(source('fullstory_imports', 'imported_events')) %}
+{%- set columns = loaded_columns('imported_events') %}
 
 select
     {{ field(columns, ['job_id'], 'str', is_key=true) }},
@@ -34,4 +33,4 @@ select
     {{ field(columns, ['schema'], 'json') }},
     {{ field(columns, ['_sdc_extracted_at'], 'date') }},
     {{ field(columns, ['_sdc_batched_at'], 'date') }}
-from {{ source('fullstory_imports', 'imported_events') }}
+from {{ loaded_rows('imported_events') }}

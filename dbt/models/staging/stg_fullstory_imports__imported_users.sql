@@ -1,6 +1,5 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=is_loaded('imported_users')) }}
-{%- set columns = raw_columns(source('fullstory_imports', 'imported_users')) %}
+{%- set columns = loaded_columns('imported_users') %}
 
 select
     {{ field(columns, ['job_id'], 'str', is_key=true) }},
@@ -14,4 +13,4 @@ select
     {{ field(columns, ['type_conflicts'], 'json') }},
     {{ field(columns, ['_sdc_extracted_at'], 'date') }},
     {{ field(columns, ['_sdc_batched_at'], 'date') }}
-from {{ source('fullstory_imports', 'imported_users') }}
+from {{ loaded_rows('imported_users') }}

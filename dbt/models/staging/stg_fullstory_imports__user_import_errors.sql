@@ -1,6 +1,5 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=is_loaded('user_import_errors')) }}
-{%- set columns = raw_columns(source('fullstory_imports', 'user_import_errors')) %}
+{%- set columns = loaded_columns('user_import_errors') %}
 
 select
     {{ field(columns, ['job_id'], 'str', is_key=true) }},
@@ -16,4 +15,4 @@ select
     {{ field(columns, ['user', 'schema'], 'json') }},
     {{ field(columns, ['_sdc_extracted_at'], 'date') }},
     {{ field(columns, ['_sdc_batched_at'], 'date') }}
-from {{ source('fullstory_imports', 'user_import_errors') }}
+from {{ loaded_rows('user_import_errors') }}

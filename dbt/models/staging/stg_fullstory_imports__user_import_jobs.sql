@@ -1,6 +1,5 @@
 {#- Written by `make dbt-models` from the tap's schemas. Do not edit. -#}
-{{ config(enabled=is_loaded('user_import_jobs')) }}
-{%- set columns = raw_columns(source('fullstory_imports', 'user_import_jobs')) %}
+{%- set columns = loaded_columns('user_import_jobs') %}
 
 select
     {{ field(columns, ['job_id'], 'str', is_key=true) }},
@@ -11,4 +10,4 @@ select
     {{ field(columns, ['failed_users'], 'int') }},
     {{ field(columns, ['_sdc_extracted_at'], 'date') }},
     {{ field(columns, ['_sdc_batched_at'], 'date') }}
-from {{ source('fullstory_imports', 'user_import_jobs') }}
+from {{ loaded_rows('user_import_jobs') }}
