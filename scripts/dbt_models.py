@@ -147,13 +147,16 @@ def model(stream: str, key: tuple[str, ...]) -> str:
 def fields(
     stream: str, schema: dict[str, Any], *path: str
 ) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """The fields of a schema down to those that are no objects of known fields."""
+    """The fields of a schema down to those that are no objects of known fields.
+
+    The context of a request that failed stays in the request.
+    """
     whole = {(name,) for name in WHOLE.get(stream, ())}
     for name, definition in schema["properties"].items():
         here = (*path, name)
         if not definition.get("properties") or here in whole:
             yield here, definition
-        if definition.get("properties"):
+        if definition.get("properties") and here[1:] != ("context",):
             yield from fields(stream, definition, *here)
 
 
