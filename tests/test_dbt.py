@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts import dbt_models
+from tap_fullstory_imports.schemas import SCHEMAS
 from tests.project import DBT, ROOT, Project, blocks, exact
 from tests.stand_in import (
     Job,
@@ -110,6 +111,17 @@ LATER: dict[str, list[dict[str, Any]]] = {
     ],
     "level": [{"name": "Level Finished", "properties": {"level": 2.5}}],
 }
+AFTER: dict[str, list[list[Any]]] = {
+    "select name, plan from fullstory_event_sign_up_47de2358": [["Sign Up", 1]],
+    "select plan as a, plan_fa8ed0bd as b, properties_user_name as c,"
+    " properties_user_name_23ac944b as d"
+    " from fullstory_event_sign_up order by job_id desc": [
+        ["a", None, "b", None],
+        ["c", 7, None, "x"],
+    ],
+    "select name from stg_fullstory_imports__imported_events"
+    " where properties is null order by name": [[""], ["only a name"], ["x" * 48]],
+}
 COLUMNS_OF_VIEWS = """
     select relname as view, attname as column from pg_attribute
     join pg_class on pg_class.oid = attrelid
@@ -117,6 +129,13 @@ COLUMNS_OF_VIEWS = """
     and relname like 'fullstory_event_%'
 """
 PROPERTY = re.compile(r"property\(('.*'), '(\w+)', '(\w+)'\)")
+FIELDS = [
+    (path, dbt_models.word(definition))
+    for path, definition in dbt_models.fields(
+        "imported_events", SCHEMAS.get_schema("imported_events")
+    )
+    if path[0] not in {"job_id", "event_index", "schema"}
+]
 RAW = "fullstory.imported_events"
 STAGING = "stg_fullstory_imports__"
 UNIT_TEST = """
@@ -136,13 +155,11 @@ def by_place(rows: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]
     return found
 
 
-def flat(value: Any, *path: str) -> dict[str, Any]:
-    """The columns of an object's fields."""
-    if not isinstance(value, dict):
-        return {"_".join(path): value}
-    return {
-        k: v for name, one in value.items() for k, v in flat(one, *path, name).items()
-    }
+def at(event: dict[str, Any], path: tuple[str, ...]) -> Any:
+    value: Any = event
+    for name in path:
+        value = (value or {}).get(name)
+    return value
 
 
 def stored(value: Any, kind: str) -> Any:
@@ -154,7 +171,7 @@ def stored(value: Any, kind: str) -> Any:
     if kind == "date":
         time = datetime.fromisoformat(value)
         text = (time.astimezone(UTC) if time.tzinfo else time).isoformat()[:26]
-        return text.removesuffix("+00:00").rstrip("0") if "." in text else text[:19]
+        return text.rstrip("0") if "." in text else text[:19]
     if kind == "str" and not isinstance(value, str):
         return json.dumps(value)
     return float(value) if kind == "real" else value
@@ -263,36 +280,23 @@ class TestPackage:
         found = by_place(warehouse.rows("fullstory_imports__events"))
         assert found.keys() == source.keys()
         for place, event in source.items():
-            row = found[place]
-            nested = {"user", "session", "context"} & event.keys()
-            fields = flat({name: event[name] for name in nested})
-            fields |= {name: event.get(name) for name in ("name", "properties")}
-            assert exact({name: row[name] for name in fields}) == exact(fields)
-            assert row["timestamp"] == stored(event.get("timestamp"), "date")
-            assert row["_sdc_batched_at"]
-        for name in {event["name"] for event in source.values() if event.get("name")}:
+            assert found[place]["_sdc_batched_at"]
+            for path, kind in FIELDS:
+                value = found[place]["_".join(path)]
+                assert exact(value) == exact(stored(at(event, path), kind)), path
+        files = warehouse.files()
+        for name in {event.get("name") for event in source.values()} - {None, ""}:
             view = f"fullstory_event_{re.sub(r'[^a-z]+', '_', name.lower()).strip('_')}"
-            columns = {
-                literal_eval(key): (column, kind)
-                for key, kind, column in PROPERTY.findall(
-                    warehouse.files()[f"{view}.sql"]
-                )
-            }
+            lines = PROPERTY.findall(files[f"{view}.sql"])
+            columns = {literal_eval(key): (column, kind) for key, kind, column in lines}
             assert columns == COLUMNS.get(name, columns)
             rows = by_place(warehouse.rows(view))
-            assert rows.keys() == {
-                k for k, e in source.items() if e.get("name") == name
-            }
+            own = {k: one for k, one in source.items() if one.get("name") == name}
+            assert rows.keys() == own.keys()
             for place, row in rows.items():
-                values = source[place].get("properties") or {}
                 for key, (column, kind) in columns.items():
-                    assert exact(row[column]) == exact(stored(values.get(key), kind)), (
-                        key
-                    )
-
-    def test_json_null_is_sql_null(self, warehouse):
-        rows = warehouse.rows(f"{STAGING}imported_events where properties is null")
-        assert {row["name"] for row in rows} == {"only a name", ""}
+                    value = stored(at(own[place], ("properties", key)), kind)
+                    assert exact(row[column]) == exact(value), key
 
     def test_users_have_their_newest_values(self, warehouse):
         found = warehouse.rows("fullstory_user")
@@ -354,14 +358,11 @@ class TestPackage:
             lines = iter(after[name].splitlines())
             assert all(line in lines for line in text.splitlines()), name
 
-    def test_names_never_change_their_meaning(self, warehouse):
-        (row,) = warehouse.rows("fullstory_event_sign_up_47de2358")
-        assert (row["name"], row["plan"]) == ("Sign Up", 1)
-        own = ["plan", "properties_user_name", "plan_fa8ed0bd"]
-        own.append("properties_user_name_23ac944b")
-        rows = warehouse.rows("fullstory_event_sign_up order by job_id desc")
-        found = [[row[one] for one in own] for row in rows]
-        assert found == [["a", "b", None, None], ["c", None, 7, "x"]]
+    @pytest.mark.parametrize(("statement", "values"), AFTER.items())
+    def test_names_keep_their_meaning_and_json_null_is_null(
+        self, warehouse, statement, values
+    ):
+        assert [[*row.values()] for row in warehouse.query(statement)] == values
 
     def test_long_and_very_many_names_are_cut(self, warehouse):
         columns = warehouse.raw(COLUMNS_OF_VIEWS)
@@ -434,14 +435,21 @@ class TestPackage:
         assert "WARN freshness of fullstory_imports.user_import_jobs" in freshness
         assert "PASS freshness of fullstory_imports.import_jobs" in loaded
 
-    def test_streams_that_are_not_loaded_have_no_rows(self, warehouse):
-        warehouse.execute(
-            "drop table fullstory.imported_users, fullstory.user_import_errors cascade"
-        )
-        variables = {
-            "fullstory_imports_streams": ["imported_events", "import_jobs"],
-            "fullstory_imports_accepted_jobs": ["whole", "changing"],
-        }
-        (done,) = warehouse.dbt(f"build --vars '{json.dumps(variables)}'")
-        assert " ERROR=0" in done, done
+    def test_first_day(self, warehouse):
+        """Tables without rows, missing tables, and then streams that are not loaded."""
+        listing = "ls --resource-type source"
+        users = "fullstory.imported_users"
+        warehouse.execute("drop schema fullstory_models cascade")
+        warehouse.execute(f"truncate {RAW}, {users}")
+        (empty,) = warehouse.dbt(listing, "propose")
+        assert "No events and no users are loaded yet." in empty
+        warehouse.execute(f"drop table {users}, fullstory.user_import_errors cascade")
+        (missing,) = warehouse.dbt(listing, "propose")
+        assert f'relation "{users}" does not exist' in missing
+        loaded = ["imported_events", "import_errors", "import_jobs"]
+        scoped = {"dbt_fullstory_imports": {"fullstory_imports_streams": loaded}}
+        with (warehouse.models.parent / "dbt_project.yml").open("a") as file:
+            file.write(json.dumps({"vars": scoped})[1:-1])
+        (built,) = warehouse.dbt("run")
+        assert " ERROR=0" in built, built
         assert not warehouse.rows("fullstory_imports__users")

@@ -1,9 +1,12 @@
 {#- Reads only the events that have been built since this table was built, and all users. -#}
-{%- set inline = 'not materialized' if target.type == 'postgres' else '' -%} {#- or PostgreSQL stores each of them -#}
+{#- PostgreSQL would store the CTEs, and sort all values, because it cannot know that they have few types. -#}
+{%- set is_postgres = target.type == 'postgres' -%}
+{%- set inline = 'not materialized' if is_postgres else '' -%}
 {{ config(
     materialized='incremental',
     incremental_strategy='delete+insert',
     unique_key=['kind', 'name', 'property', 'type'],
+    pre_hook='set local enable_sort = off' if is_postgres else [],
 ) }}
 
 with imported as {{ inline }} (
