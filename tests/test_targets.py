@@ -350,6 +350,8 @@ class TestIntoSnowflake(Cases):
         assert {(job["job_id"], job["loaded"], job["missing"]) for job in jobs} == {
             ("large", len(LARGE), 0),
             ("partly", 20, 0),
+            ("people", 30, 0),
+            ("newer", 1, 0),
         }
         events = {
             (job_id, index): event
@@ -380,7 +382,7 @@ class TestIntoSnowflake(Cases):
             newer = changed["properties"] if user is USERS[0] else {}
             for field in ("email", "display_name"):
                 assert row[field.upper()] == user.get(field)
-            for field, value in ({**user["properties"], **newer}).items():
+            for field, value in {**user["properties"], **newer}.items():
                 assert is_same(row[field.upper()], value), field
 
 
