@@ -1,11 +1,23 @@
 {#- Fullstory updates a user with each import, so each field has its newest value. -#}
 {{ config(materialized='table') }}
 
-with imported as (
+with users as (
+
+    select * from {{ ref('stg_fullstory_imports__imported_users') }}
+
+),
+
+jobs as (
+
+    select * from {{ ref('stg_fullstory_imports__user_import_jobs') }}
+
+),
+
+imported as (
 
     select users.*, jobs.created_at
-    from {{ ref('stg_fullstory_imports__imported_users') }} as users
-    left join {{ ref('stg_fullstory_imports__user_import_jobs') }} as jobs on jobs.job_id = users.job_id
+    from users
+    left join jobs on jobs.job_id = users.job_id
 
 ),
 
