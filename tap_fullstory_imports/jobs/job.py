@@ -138,10 +138,12 @@ class Job:
 
     async def _read_stream(self, stream: JobStream) -> None:
         """Read the rows of a stream, judge whether they are all, and note it."""
-        status, readings = self.status, self._readings[stream.name]
-        if status and stream.skips_without_rows and not stream.reported(status):
-            self._end(stream, 0)
-            return
+        readings = self._readings[stream.name]
+        if self.status:
+            status = await self._final_status()
+            if stream.skips_without_rows and not stream.reported(status):
+                self._end(stream, 0)
+                return
         readings.replaced = 0
         stream.unreadable.pop(self.job_id, None)
         rows, total = await self._read_pages(stream)
