@@ -221,11 +221,11 @@ class Run:
                 self._waited,
                 limit,
             )
-        began = self._loop.time()
+        end = self._loop.time() + left
         try:
             await asyncio.sleep(left)
         finally:
-            self._waited += self._loop.time() - began
+            self._waited += left - max(0.0, end - self._loop.time())
 
     async def _keep_up(self, means: Means) -> None:
         """Do every second what can't wait for the next page."""
