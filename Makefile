@@ -87,7 +87,8 @@ setup: .meltano/ready
 
 # Measures the tap beside its peers and writes docs/speed.md.
 # BENCH='tap --checkout PATH' measures the tap alone, beside another checkout.
-bench: setup
+PEERS := loops template dlt airbyte pyairbyte
+bench: setup $(PEERS:%=.venv/bench/%/ready)
 	$(BIN)/python -m benchmarks --write $(BENCH)
 
 # Ends the tap by signals at random moments; 200 trials take ten minutes.

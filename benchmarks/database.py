@@ -64,14 +64,13 @@ def report(
     events: int, rounds: int, ways: Sequence[Way] = _WAYS, work: str = "into PostgreSQL"
 ) -> list[str]:
     """Load in all ways in turn, after a warm-up on a few rows; return the lines."""
-    failures: dict[str, str] = {}
     rows = events // _JOBS
     with TemporaryDirectory() as name, Postgres() as postgres:
         bench = _Bench(Path(name), postgres)
         if ways is _WAYS:
-            in_turn(ways, 1, failures, partial(bench.load, _WARM_UP_ROWS))
-        took = in_turn(ways, rounds, failures, partial(bench.load, rows))
-    return lines(f"{events:,} events {work}", took, failures)
+            in_turn(ways, 1, partial(bench.load, _WARM_UP_ROWS))
+        took = in_turn(ways, rounds, partial(bench.load, rows))
+    return lines(f"{events:,} events {work}", took)
 
 
 class _Bench:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable, Iterable
 from functools import partial
 from statistics import mean
-from typing import TYPE_CHECKING
 
 from benchmarks.page import table
+from benchmarks.programs import Program
+from tap_fullstory_imports.fullstory.pace import Pace
 from tests.limiters import Shared, SlidingWindow
 from tests.test_pace import LIMITERS, USUAL_LATENCY, Simulation, Unpaced
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from benchmarks.programs import Program
-    from tap_fullstory_imports.fullstory.pace import Pace
 
 _CLIENTS = {"4": (4,), "8": (8,), "16": (16,), "32": (32,), "4 times 8": (8,) * 4}
 _REQUESTS, _SEEDS = 3_000, range(3)

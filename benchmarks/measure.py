@@ -7,11 +7,9 @@ import re
 import select
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 LIMIT_SECONDS = 900.0
 _SAMPLE_SECONDS = 0.02

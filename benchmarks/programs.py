@@ -6,18 +6,16 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 
-from benchmarks.measure import RunError, Took
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+from benchmarks.measure import Took
 
 ROOT = Path(__file__).parent.parent
 LOG = Console(stderr=True, markup=False)
@@ -31,7 +29,7 @@ class Program:
         label: Its name in the tables.
         words: The arguments of its interpreter. ``{folder}`` is the folder of the run,
             ``{peers}`` that of the peers, ``{bin}`` that of the interpreter.
-        environment: Where a peer is installed; empty: where this program runs.
+        environment: Where `make bench` installs a peer; empty: where this program runs.
         settings: Its environment variables.
         root: Where it is started, for this tap the checkout that is measured.
     """
@@ -82,42 +80,21 @@ def checkout(path: Path) -> Program:
 
 
 def in_turn(
-    programs: Sequence[P],
-    rounds: int,
-    failures: dict[str, str],
-    run: Callable[[P], Took],
+    programs: Sequence[P], rounds: int, run: Callable[[P], Took]
 ) -> dict[str, list[Took]]:
-    """Run the programs in turn, round by round, but for peers that have failed.
-
-    Raises:
-        RunError: If this tap or another checkout of it fails.
-    """
+    """Run the programs in turn, round by round."""
     took = defaultdict[str, list[Took]](list)
     for number in range(rounds):
         for program in programs:
-            if program.label in failures:
-                continue
-            try:
-                _install(program.environment)
-                one = run(program)
-            except RunError as error:
-                if not program.environment:
-                    raise
-                failures[program.label] = str(error)
-                took.pop(program.label, None)
-                LOG.log(f"{program.label}: {error}")
-            else:
-                took[program.label].append(one)
-                LOG.log(f"{number + 1}/{rounds} {program.label}: {one.seconds:.2f} s")
+            took[program.label].append(one := run(program))
+            LOG.log(f"{number + 1}/{rounds} {program.label}: {one.seconds:.2f} s")
     return took
 
 
 HEAD = "work|program|seconds|from, to|times|CPU seconds|MB|requests"
 
 
-def lines(
-    work: str, took: Mapping[str, list[Took]], failures: Mapping[str, str]
-) -> list[str]:
+def lines(work: str, took: Mapping[str, list[Took]]) -> list[str]:
     """The lines of the table for a work: medians; the first program is the measure."""
     found, own = [], 0.0
     for label, runs in took.items():
@@ -126,19 +103,7 @@ def lines(
         cells = f"{seconds:.2f}|{min(runs).seconds:.2f}, {max(runs).seconds:.2f}"
         cells += f"|{seconds / own:.2f}|{cpu:.2f}|{peak:.0f}"
         found.append(f"{work}|{label}|{cells}|{requests:,.0f}")
-    return found + [f"{work}|{one}|{why}|||||" for one, why in failures.items()]
-
-
-@cache
-def _install(environment: str) -> None:
-    """Make a peer's environment."""
-    if environment:
-        command = ["make", "--silent", f".venv/bench/{environment}/ready"]
-        result = subprocess.run(  # noqa: S603 - make
-            command, cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        if result.returncode:
-            raise RunError(f"can't be installed: {result.stderr.strip()[-200:]}")
+    return found
 
 
 def write_inputs(

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from benchmarks import measure
 from benchmarks.measure import RunError, Took
 from benchmarks.programs import LOG, Program, in_turn, lines, write_inputs
 from benchmarks.server import Server
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _ROW = b"customer-"  # once in each event, and nowhere else
 
@@ -57,17 +54,16 @@ def report(
     works: Iterable[Work], programs: Sequence[Program], rounds: int
 ) -> list[str]:
     """Measure programs in turn; return the lines of the table."""
-    failures: dict[str, str] = {}
-    _measure(_WARM_UP, programs, 1, failures)
-    found = []
-    for work in works:
-        took = _measure(work, programs, rounds, failures)
-        found += lines(work.label, took, failures)
-    return found
+    _measure(_WARM_UP, programs, 1)
+    return [
+        line
+        for work in works
+        for line in lines(work.label, _measure(work, programs, rounds))
+    ]
 
 
 def _measure(
-    work: Work, programs: Sequence[Program], rounds: int, failures: dict[str, str]
+    work: Work, programs: Sequence[Program], rounds: int
 ) -> dict[str, list[Took]]:
     LOG.log(work.label)
     with Server(work.pages, work.page_size, work.latency) as api:
@@ -77,8 +73,7 @@ def _measure(
             "job_ids": [f"job-{number:05}" for number in range(work.jobs)],
             "concurrency": work.concurrency,
         }
-        run = partial(_run, work, api, settings)
-        return in_turn(programs, rounds, failures, run)
+        return in_turn(programs, rounds, partial(_run, work, api, settings))
 
 
 def _run(
