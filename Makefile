@@ -180,7 +180,8 @@ clean:
 	@$(call environment,.venv/dbt-snowflake,--group requirements/pyproject.toml:dbt-snowflake)
 	@touch $@
 
-# A program that the benchmarks compare with the tap.
+# A program that the benchmarks compare with the tap, compiled as pip would.
+.venv/bench/%/ready: export UV_COMPILE_BYTECODE = 1
 .venv/bench/%/ready: .venv/pinned requirements/pyproject.toml
 	@$(call environment,.venv/bench/$*,--group requirements/pyproject.toml:bench-$*)
 	@touch $@

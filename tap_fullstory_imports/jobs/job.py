@@ -49,7 +49,7 @@ class _Readings:
     replaced: int = 0  # characters
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Job:
     """One job, and the streams for which it has not been read yet."""
 
