@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import io
 import json
@@ -12,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
@@ -148,10 +146,10 @@ class Folder:
             line += ["--catalog", str(self.write("catalog.json", catalog))]
         return [*line, *arguments]
 
-    def run(self, *arguments: str, speed=SPEED, pause=0.0, **settings: Any) -> Run:
+    def run(self, *arguments: str, speed=SPEED, **settings: Any) -> Run:
         """Run the command line in this process, with settings in a file; see `run`."""
         line = self.arguments(*arguments, **settings)
-        return run(line, speed=speed, pause=pause, api=self.api)
+        return run(line, speed=speed, api=self.api)
 
     def start(
         self, *arguments: str, speed=1.0, stdout=subprocess.PIPE, **settings: Any
@@ -231,7 +229,6 @@ def run(
     *,
     environment=None,  # for the run; no other variable of the tap's is seen
     speed=SPEED,
-    pause=0.0,  # real seconds for which the target stalls after each page of memory
     crash: type[Exception] | tuple[()] = (),  # what a test makes the run end by
     api=None,  # the stand-in that it reads from, whose rows must all come
 ) -> Run:
@@ -240,7 +237,7 @@ def run(
     Whatever the run does, it must keep the invariants.
     """
     given = Given.by(arguments, environment or {}, api)
-    sink = _StallingTarget(pause) if pause else io.BytesIO()
+    sink = io.BytesIO()
     out = io.TextIOWrapper(sink, encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     ours = {key: value for key, value in os.environ.items() if PREFIX not in key}
@@ -264,30 +261,6 @@ def run(
     given.may_crash = bool(crash)
     check(done.stdout, done.stderr, status, given)
     return done
-
-
-class _StallingTarget(io.FileIO):
-    """The writing end of a pipe of 4 KB, with a reader that stalls after each fill."""
-
-    def __init__(self, pause):
-        self._source, sink = os.pipe()
-        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, 4096)
-        super().__init__(sink, "wb")
-        self._pause, self._taken = pause, bytearray()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        while piece := os.read(self._source, 4096):
-            self._taken += piece
-            time.sleep(self._pause)
-        os.close(self._source)
-
-    def getvalue(self):
-        """Close the pipe and return what came out of it."""
-        self.close()
-        self._reader.join()
-        return bytes(self._taken)
 
 
 def _process_state_kept():

@@ -107,15 +107,3 @@ class Shared(Limiter):
 
     def _take(self, _):
         return float(self._dice.random() < self._refused)
-
-
-_KINDS: dict[str, type[Limiter]] = {
-    "bucket": Bucket,
-    "sliding_window": SlidingWindow,
-    "fixed_window": FixedWindow,
-}
-
-
-def limiter(kind, **arguments):
-    """Make a limiter from JSON: its kind and the arguments of its class."""
-    return _KINDS[kind](**arguments)

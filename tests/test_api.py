@@ -208,20 +208,6 @@ def test_concurrency_bounds_the_jobs_read_at_once(api, tap, concurrency, expecte
     assert most_at_once(api, 0.06) == expected
 
 
-@pytest.mark.parametrize("concurrency", [1, 5, 32])
-def test_rows_of_a_job_stay_in_order_and_no_state_runs_ahead(api, tap, concurrency):
-    """The harness looks at each STATE; the speed makes time for many of them."""
-    sizes = {name: size for size, name in enumerate(NAMES, start=2)}
-    for name, size in sizes.items():
-        api.add(job(name, rows=25, page_size=size, latency=0.001 * size))
-
-    run = tap.run(job_ids=NAMES, concurrency=concurrency, speed=10_000)
-
-    assert_read(run, *NAMES)
-    assert len(run.records()) == 25 * len(NAMES)
-    assert len(run.states) > 3
-
-
 def test_job_that_waits_holds_no_place(api, tap):
     trouble = Answer(503, headers={"Retry-After": "60"})
     api.add(job("unfinished", processing=4), job("troubled", trouble))

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -29,7 +30,7 @@ from hypothesis.stateful import (
 )
 
 from tests.harness import Folder, batches, selecting
-from tests.limiters import limiter
+from tests.limiters import Bucket, FixedWindow, SlidingWindow
 from tests.stand_in import Answer, Job, StandIn
 from tests.streams import EVERY, NAMES, SETTINGS, Stream
 from tests.target import Target, failures, imported, marks
@@ -51,13 +52,13 @@ PATHS: dict[str, dict[str, Any]] = {
     "deselected batches": {},
 }
 DESELECTED = "properties"
-LIMITS: tuple[dict[str, Any], ...] = (
-    {},
-    {},
-    {"kind": "bucket", "rate": 0.3, "burst": 5},
-    {"kind": "sliding_window", "requests": 6, "seconds": 20},
-    {"kind": "sliding_window", "requests": 2, "seconds": 5, "retry_after": False},
-    {"kind": "fixed_window", "requests": 6, "seconds": 20},
+LIMITS = (
+    None,
+    None,
+    partial(Bucket, 0.3, 5),
+    partial(SlidingWindow, 6, 20),
+    partial(SlidingWindow, 2, 5, retry_after=False),
+    partial(FixedWindow, 6, 20),
 )
 SHARD = re.compile(r"Shard \d+/\d+: ")  # how each line of a shard begins
 FAILED = re.compile(r"(?:Job|(\d+) jobs)\b.*? failed\b")
@@ -285,7 +286,6 @@ def jobs(draw, kind, job_id, *, with_hanging):
 class Options:
     streams: tuple[Stream, ...]
     path: str
-    pause: float
     batch_size: int
     settings: dict[str, Any]
 
@@ -303,14 +303,9 @@ OPTIONS = st.builds(
     Options,
     streams=SOME_STREAMS.map(lambda some: tuple(one for one in EVERY if one in some)),
     path=st.sampled_from(tuple(PATHS)),
-    pause=st.sampled_from((0,) * 5 + (0.01,)),
     batch_size=st.integers(1, 7),
     settings=st.fixed_dictionaries(SETTINGS_OF_RUNS),
 )
-
-
-def hurried_clock():
-    return time.monotonic() * SPEED
 
 
 class FaultSearch(RuleBasedStateMachine):
@@ -335,7 +330,7 @@ class FaultSearch(RuleBasedStateMachine):
     )
     def begin(self, parts, is_shared, is_impatient, limit):
         """Decide what stays the same. Shards may share a state, one after another."""
-        self.limiter = limiter(**limit, clock=hurried_clock) if limit else None
+        self.limiter = limit and limit(clock=lambda: time.monotonic() * SPEED)
         self.api = StandIn(limiter=self.limiter).__enter__()
         self.tap = Folder(Path(self.folder.name), self.api)
         self.targets = [Target({}) for _ in range(parts)]
@@ -391,7 +386,7 @@ class FaultSearch(RuleBasedStateMachine):
     def teardown(self):
         try:
             if self.known:
-                self.finish(Options(EVERY, "plain", 0, 1, {"job_wait_timeout": 0}))
+                self.finish(Options(EVERY, "plain", 1, {"job_wait_timeout": 0}))
         finally:
             self.api.__exit__(None, None, None)
             self.folder.cleanup()
@@ -462,9 +457,7 @@ class FaultSearch(RuleBasedStateMachine):
         self.tap.streams = names
         self.api.clear()
         began = time.monotonic()
-        run = self.tap.run(
-            speed=SPEED, pause=options.pause, state=target.state, **changes
-        )
+        run = self.tap.run(speed=SPEED, state=target.state, **changes)
         assert time.monotonic() - began < SECONDS_PER_RUN
         TALLY["runs"] += 1
         TALLY[f"path {options.path}"] += 1

@@ -57,20 +57,6 @@ def test_run_of_a_part_says_which_part_and_how_many_jobs(tap, api):
     assert "Shard" not in tap.run(job_ids=names).stderr
 
 
-def test_parts_that_share_a_state_keep_each_others_bookmarks(tap, api):
-    names = [f"job-{number}" for number in range(9)]
-    api.add(*(Job(name, rows=make_events(2)) for name in names))
-    state: dict[str, object] = {}
-    for asked in (len(names), 0):
-        api.clear()
-        for part in (1, 2, 3):
-            run = tap.run(job_ids=names, shard=f"{part}/3", state=state)
-            assert run.status == 0
-            state = run.state
-        assert len(api.requests) == asked
-    assert run.completed() == {*names}
-
-
 def test_part_without_jobs_is_a_good_run(tap, api):
     api.add(Job("a", rows=make_events(2)))
     runs = [tap.run(job_ids=["a"], shard=f"{part}/5") for part in range(1, 6)]

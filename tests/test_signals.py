@@ -123,24 +123,6 @@ def test_signal_ends_sleeping_run_and_the_next_run_completes_it(
         assert run.places("b") == [*range(500)]
 
 
-@pytest.mark.parametrize(
-    ("number", "unbuffered"), [(signal.SIGTERM, ""), (signal.SIGINT, "1")]
-)
-def test_signal_ends_writing_run(api, start, monkeypatch, unbuffered, number):
-    """Where Python buffers nothing, a signal may end a write half done."""
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
-    totals = dict.fromkeys(MANY[:400], len(SMALL))
-    api.add(*(Job(job_id, rows=SMALL, page_size=250) for job_id in totals))
-    process = start(job_ids=[*totals])
-    head = read(process, lambda head: head.count(b"\n") > 3_000)
-
-    run = end(process, number, head)
-
-    assert 2_000 < len(run.records()) < 400 * 500
-    assert run.completed()
-    assert_state_knows(run, totals)
-
-
 STALLED = dict.fromkeys(MANY[:50], len(SMALL))
 
 
