@@ -118,13 +118,13 @@ CASES: dict[str, Any] = {
         "",
         "read 1, ",
     ),
-    "5,000 jobs": (
-        jobs_of(5_000, 1),
+    "1,000 jobs": (
+        jobs_of(1_000, 1),
         {"concurrency": 16, "speed": 1, "status": 1},
         [("job-10",), ("job-11",), ("job-9",)],
         20,
-        "and 4,980 more that were read",
-        "read 4998, ",
+        "and 980 more that were read",
+        "read 998, ",
     ),
     "unknown jobs": (
         [Job("job-0", rows=make_events(1))],

@@ -108,6 +108,7 @@ def test_no_answer_of_the_server_makes_the_key_appear(tap, api, answer):
         job_ids=["a", "b", "c"],
         max_attempts=2,
         request_timeout=0.1,
+        max_retry_wait=10,
         job_wait_timeout=3,
         unfinished_jobs="fail",
     )
