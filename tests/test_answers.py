@@ -352,6 +352,9 @@ OTHERS = [
         i=[Answer(403)], **ALL),
     fails("status refused", "sinnen", f"{ROWS}ABC", "403", JOBS, read=(EVENTS, ERRORS),
         s=[Answer(403)], **ALL),
+    fails("status refused, then processing", "sissinnen", f"{ROWS}ABC", "403", JOBS,
+        read=(EVENTS, ERRORS), s=[Answer(403), status(0, "PROCESSING")],
+        i=[Answer(body={})], **ALL),
     fails("missing", "s", "", "404", *STREAMS, s=[NONE], **ALL),
     reads("status of another job at first", "ss", "*", **STATUS, s=[status(id="b")]),
 ]

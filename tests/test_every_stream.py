@@ -242,23 +242,6 @@ def test_id_in_both_lists_is_two_jobs(api, tap, stream):
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_counts_of_an_unfinished_job_do_not_say_that_it_has_no_errors(api, tap, kind):
-    """They are asked for after the first page, because the status failed at first."""
-    running = Answer(body={"job": {"status": "PROCESSING"}})
-    script = {"status": [Answer(500), running], "imports": [Answer(body={})]}
-    api.add(job_of(kind, "a", script=script))
-    tap.streams = NAMES
-    options = {SETTINGS[kind]: ["a"], "max_attempts": 1, "job_wait_timeout": 0}
-
-    first = tap.run(**options)
-    second = tap.run(**options, state=first.state)
-
-    errors = KINDS[[*SETTINGS].index(kind)][1]
-    assert not first.records(errors)
-    assert len(second.records(errors)) == 5
-
-
-@pytest.mark.parametrize("kind", SETTINGS)
 def test_jobs_of_one_kind_ask_nothing_of_the_other(api, tap, kind):
     api.add(*both("a", 5))
     tap.streams = NAMES

@@ -420,7 +420,7 @@ class FaultSearch(RuleBasedStateMachine):
                 runs += 1
             for stream, source in target.source.items():
                 for job_id, rows in source.items():
-                    assert target.rows(stream, job_id) == rows
+                    assert target.rows(stream, job_id) == rows, (stream, job_id)
 
     def run(self, part, options):
         target, jobs = self.targets[part], self.jobs_of(part)

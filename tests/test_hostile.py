@@ -5,6 +5,7 @@ A bad answer fails its job, and no other.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import re
@@ -141,6 +142,7 @@ def test_bad_answer_fails_its_job_and_harms_nothing_else(api, tap, case):
     assert re.search(said, error)
     assert re.fullmatch(asked, str(len(api.asked("a"))))
     assert "person@example.com" not in run.stderr
+    gc.collect()
     for thread in {*threading.enumerate()} - before if said != SLOW else ():
         until = time.monotonic() + 2
         while is_busy(thread):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -30,6 +31,7 @@ _EXPECTED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 _CHUNK_BYTES = 256 * 1024
 _ERROR_BYTES = 1024 * 1024
 T = TypeVar("T")
+_Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class Session(requests.Session):
@@ -133,15 +135,16 @@ class Sessions(threading.local):
 
 
 class Thread:
-    """Makes one call after the other.
+    """Makes one call after the other, until nobody holds this object any more.
 
     A daemon, so that a call that never ends does not keep the program from ending. The
     threads of the standard library's executors would.
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        threading.Thread(target=_work, args=[self._calls], daemon=True).start()
+        weakref.finalize(self, self._calls.put, None)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function in the thread; return or raise what it does."""
@@ -150,11 +153,12 @@ class Thread:
         self._calls.put((future, partial(function, *args)))
         return await asyncio.wrap_future(future)
 
-    def _work(self) -> None:
-        while True:
-            future, call = self._calls.get()
-            try:
-                future.set_result(call())
-            except Exception as error:  # noqa: BLE001 - raised where it is waited for
-                future.set_exception(error)
-            del future, call  # or arguments and result would stay in memory
+
+def _work(calls: SimpleQueue[_Call | None]) -> None:
+    while made := calls.get():
+        future, call = made
+        try:
+            future.set_result(call())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+        del made, future, call  # or arguments and result would stay in memory
