@@ -31,6 +31,7 @@ from tests.streams import job_of
 EXAMPLE = ROOT / "examples" / "airflow"
 README = (EXAMPLE / "README.md").read_text(encoding="utf-8")
 SHARDS = 4
+INSTALLED = "Installed 2/2 plugins"
 FLAKY = {"flaky": make_events(5, seed=98)}  # not known to the API when first asked for
 POLICY = """
 from datetime import timedelta
@@ -144,6 +145,7 @@ class TestDag:
         api.add(Job("first", rows=JOBS["job-0"]))
         code, log, tasks = airflow.load(1)
         assert (code, tasks) == (0, [("1/1", "success", 1)]), log
+        assert INSTALLED in log
         users = "select count(*) from fullstory.imported_users where job_id = 'users'"
         assert postgres.query(users) == [{"count": 7}]
         postgres.execute("delete from fullstory.imported_events")
@@ -169,6 +171,7 @@ class TestDag:
             for part in range(SHARDS)
         ], log
         assert "Job late failed" in log
+        assert INSTALLED not in log
         assert loaded(postgres) == expected({**JOBS, **FLAKY})
         asked = Counter(one.job_id for one in api.asked(endpoint="imports"))
         assert {name: asked[name] for name in (*JOBS, "flaky")} == {

@@ -35,7 +35,8 @@ ENVIRONMENT = {
     "PGDATABASE": "{{ conn.warehouse.schema }}",
 }
 # Installs Meltano and the plugins on a worker that has not done so for this
-# `meltano.yml`. The lock lets one task of a worker install, and others wait.
+# `meltano.yml`. The lock lets one task of a worker install, and others wait. Meltano
+# writes into its copy of the file, so another copy says what has been installed.
 SET_UP = f"""
 set -eu
 folder="{FOLDER}"
@@ -43,8 +44,8 @@ mkdir -p "$folder"
 cd "$folder"
 (
   flock 9
-  if ! cmp -s "$PROJECT_FILE" meltano.yml || ! test -e ready; then
-    rm -rf ready .meltano plugins
+  if ! cmp -s "$PROJECT_FILE" ready.yml; then
+    rm -rf ready.yml .meltano plugins
     cp "$PROJECT_FILE" meltano.yml
     python3 -m venv --clear venv
     venv/bin/pip install --quiet --constraint {PINS} uv
@@ -52,7 +53,7 @@ cd "$folder"
     venv/bin/python -c 'import psycopg
 psycopg.connect(autocommit=True).execute("create schema if not exists meltano")'
     venv/bin/meltano install
-    touch ready
+    cp "$PROJECT_FILE" ready.yml
   fi
 ) 9> lock
 """
