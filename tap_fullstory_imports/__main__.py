@@ -19,7 +19,7 @@ def main() -> None:
             # Linux ignores a signal that process 1 does not handle.
             signal.signal(number, lambda number, _: os._exit(128 + number))
     with suppress(AttributeError, OSError, TypeError):  # without glibc
-        # One heap for all threads: pages would fill one for each.
+        # One heap for all threads. Each thread's own would keep what a page needed.
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
     try:
         from tap_fullstory_imports.singer.writer import lead_nowhere  # noqa: PLC0415

@@ -139,7 +139,7 @@ class Job:
     async def _read_stream(self, stream: JobStream) -> None:
         """Read the rows of a stream, judge whether they are all, and note it."""
         readings = self._readings[stream.name]
-        if self.status:
+        if self.status:  # its counts say nothing while the import still runs
             status = await self._final_status()
             if stream.skips_without_rows and not stream.reported(status):
                 self._end(stream, 0)

@@ -76,12 +76,13 @@ def of_others(
     """
     found = {}
     for name in config.keys() - OWN:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
-        found[name] = f"There is no setting `{name}`.{hint}"
         if name in known:
-            found[name] = breach(name, config[name], known[name])
-            found[name] = found[name] or _of_sdk(name, config, streams)
+            wrong = breach(name, config[name], known[name])
+            found[name] = wrong or _of_sdk(name, config, streams)
+        else:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            found[name] = f"There is no setting `{name}`.{hint}"
     return {name: sentence for name, sentence in found.items() if sentence}
 
 
